@@ -1,0 +1,3 @@
+"""goldfeed: CSV drops in, trusted Gold tables out."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,82 @@
+"""A published version, opened for reading: verified, in a sandbox of its own, never the warehouse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from pipeline.errors import PublishError, UsageError
+from pipeline.published import current, damaged, read_manifest, versions
+from pipeline.settings import Settings
+from pipeline.sql import literal, quoted
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A version and the in-memory connection that has its tables as views."""
+
+    version: str
+    manifest: dict[str, Any]
+    connection: duckdb.DuckDBPyConnection
+    warning: str | None = None
+
+    def query(self, statement: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Column names and rows. Raises UsageError when the statement is wrong or not allowed."""
+        return run_query(self.connection, statement)
+
+
+def run_query(connection: duckdb.DuckDBPyConnection, statement: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Run one reading statement. Raises UsageError when it is wrong, or more than one."""
+    try:
+        found = connection.extract_statements(statement)
+        if len(found) != 1:
+            raise UsageError("a query is one statement", where="query", do="give one SELECT")
+        cursor = connection.execute(found[0])
+        return [str(column[0]) for column in cursor.description or []], cursor.fetchall()
+    except duckdb.Error as error:
+        text = str(error).strip().splitlines()[0].rstrip(".")
+        raise UsageError(text, where="query", do="correct the SQL; `goldfeed status` lists the tables") from error
+
+
+def good_version(published: Path, wanted: str | None = None) -> tuple[str, str | None]:
+    """The wanted (or current) version if it is intact, else the newest older one that is, with a warning.
+
+    Raises PublishError when nothing is published or no version is intact.
+    """
+    first = wanted or current(published)
+    if first is None:
+        raise PublishError("nothing is published yet", where=str(published), do="type `goldfeed run`")
+    read_manifest(published, first)
+    if not damaged(published, first):
+        return first, None
+    if wanted is None:
+        for version in reversed([name for name in versions(published) if name < first]):
+            if not damaged(published, version):
+                return version, f"version {first} is damaged and refused; this is version {version}"
+    raise PublishError(f"version {first} is damaged", where=str(published), do="type `goldfeed run` to publish again")
+
+
+def open_snapshot(settings: Settings, version: str | None = None) -> Snapshot:
+    """Open a version. After the views are made, the connection can read nothing but its files."""
+    chosen, warning = good_version(settings.published, version)
+    manifest = read_manifest(settings.published, chosen)
+    folder = settings.published / chosen
+    connection = duckdb.connect(
+        config={
+            "memory_limit": settings.memory_limit,
+            "threads": settings.threads,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "temp_directory": "",
+        }
+    )
+    for name, table in manifest["tables"].items():
+        path = literal(str(folder / table["file"]))
+        connection.execute(f"CREATE VIEW {quoted(name)} AS SELECT * FROM read_parquet({path})")
+    connection.execute(f"SET allowed_directories = [{literal(str(folder))}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return Snapshot(chosen, manifest, connection, warning)

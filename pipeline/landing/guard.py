@@ -1,0 +1,185 @@
+"""The guard: looks at a file's bytes and header before DuckDB sees it, and stages what DuckDB cannot read."""
+
+from __future__ import annotations
+
+import csv
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from pipeline.errors import FileChanged, FileRejected
+from pipeline.landing.archive import ArchiveWriter, Delivery
+from pipeline.landing.header import Layout, read_layout
+from pipeline.landing.look import CHUNK, Facts, encoding_of, look, python_encoding, refuse_other_formats, unpacked
+from pipeline.landing.raw import raw_text
+from pipeline.landing.records import Counts, Grammar, lines_of, records, staged
+from pipeline.landing.scan import FoundFile, unchanged
+from pipeline.project.source import Source
+from pipeline.settings import Settings, bytes_of
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A file after one pass: archived (not yet named), hashed, counted. `plain` holds its unpacked bytes."""
+
+    found: FoundFile
+    facts: Facts
+    compression: str | None
+    plain: Path
+    archive: ArchiveWriter | None
+
+    def forget(self) -> None:
+        """Drop what the look left on disk."""
+        self.plain.unlink(missing_ok=True)
+        if self.archive is not None:
+            self.archive.discard()
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A file that the loader can read: `path` for the fast reader, or staged records when `careful`."""
+
+    looked: Looked
+    layout: Layout
+    encoding: str
+    careful: bool
+    path: Path
+    broken: Path | None = None
+    counts: Counts | None = None
+    notes: str | None = None
+
+    @property
+    def expected(self) -> int:
+        """Records after the header, counted without DuckDB."""
+        if self.counts is not None:
+            return self.counts.records
+        return self.looked.facts.lines - self.layout.lines
+
+
+def open_found(found: FoundFile) -> IO[bytes]:
+    """Open a file for reading, never through a link. Raises FileChanged if it is no longer the one found."""
+    try:
+        handle = os.open(found.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise FileChanged("it is gone or cannot be opened", where=found.name, do="check its permissions") from error
+    info = os.fstat(handle)
+    if not stat.S_ISREG(info.st_mode) or (info.st_size, info.st_mtime_ns) != (found.size, found.modified_ns):
+        os.close(handle)
+        raise FileChanged("it changed while it was looked at", where=found.name, do="it is taken once it is still")
+    return os.fdopen(handle, "rb")
+
+
+def look_at(found: FoundFile, work: Path, number: int, settings: Settings, archive: ArchiveWriter | None) -> Looked:
+    """Read a file once: hash it, count it, archive it, and have its plain bytes at hand under a safe name.
+
+    Raises FileRejected when its packing is damaged or beyond the limits, FileChanged when it is still written to.
+    """
+    plain = work / f"{number:06d}.csv"
+    sinks: list[Callable[[bytes], object]] = [archive.write] if archive else []
+    try:
+        with open_found(found) as file:
+            kind, chunks = unpacked(file, bytes_of(settings.max_file_bytes), settings.max_ratio)
+            if kind is None and _linked(found.path, plain):
+                facts = look(chunks, sinks)
+            else:
+                with open(plain, "wb") as copy:
+                    facts = look(chunks, [*sinks, copy.write])
+        if not unchanged(found):
+            raise FileChanged("it changed while it was read", where=found.name, do="it is taken once it is still")
+    except BaseException:
+        plain.unlink(missing_ok=True)
+        if archive:
+            archive.discard()
+        raise
+    return Looked(found, facts, kind, plain, archive)
+
+
+def _linked(path: Path, plain: Path) -> bool:
+    """A hard link costs nothing and gives DuckDB a name without glob letters; not every volume allows one."""
+    try:
+        os.link(path, plain, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
+
+
+def archive_writer(folder: Path, work: Path, number: int, delivery: Delivery) -> ArchiveWriter:
+    """A writer for one file of archive/."""
+    return ArchiveWriter(folder, work / f"{number:06d}.zst", delivery)
+
+
+def make_ready(looked: Looked, source: Source, evolved: set[str], settings: Settings) -> Ready:
+    """Find encoding and layout, and stage the file if the fast reader would not read it exactly.
+
+    Raises FileRejected when the file is no CSV or its header does not fit the source.
+    """
+    facts = looked.facts
+    encoding = encoding_of(facts, source.encoding)
+    refuse_other_formats(facts, encoding)
+    layout = _layout(facts, encoding, source, evolved, settings)
+    plain = (
+        encoding == "utf-8"
+        and facts.utf8
+        and not facts.nul
+        and facts.one_line_end
+        and not layout.padded
+        and layout.lines == 1
+        and layout.width > 1
+    )
+    notes = "the last line has no line end" if facts.ends_open else None
+    ready = Ready(looked, layout, encoding, not plain, looked.plain, notes=notes)
+    return ready if plain else carefully(ready, settings)
+
+
+def _layout(facts: Facts, encoding: str, source: Source, evolved: set[str], settings: Settings) -> Layout:
+    text = facts.head.decode(python_encoding(encoding), "replace")
+    if facts.size > len(facts.head):
+        text = text[: text.rfind("\n") + 1] or text
+    return read_layout(text, source, evolved, settings.max_columns)
+
+
+def carefully(ready: Ready, settings: Settings) -> Ready:
+    """Stage a file through the careful reader: good records to one file, broken ones to another."""
+    path = ready.looked.plain.with_suffix(".staged")
+    broken = ready.looked.plain.with_suffix(".broken")
+    counts, grammar = Counts(), Grammar(ready.layout)
+    with open(path, "wb") as good, open(broken, "w", encoding="utf-8", newline="") as bad:
+        rejects = csv.writer(bad, quoting=csv.QUOTE_ALL, lineterminator="\n")
+        for record in records(
+            lines_of(plain_chunks(ready.looked.plain), ready.encoding),
+            ready.layout,
+            bytes_of(settings.max_line_bytes),
+            counts,
+        ):
+            if record.problem is None:
+                good.write(staged(record, grammar))
+            else:
+                rejects.writerow((record.line, record.problem, raw_text(record.data)))
+    return Ready(
+        ready.looked,
+        ready.layout,
+        ready.encoding,
+        True,
+        path,
+        broken,
+        counts,
+        ready.notes,
+    )
+
+
+def plain_chunks(path: Path) -> Iterator[bytes]:
+    """The bytes of an unpacked file, a chunk at a time."""
+    with open(path, "rb") as file:
+        while data := file.read(CHUNK):
+            yield data
+
+
+def reject(found: FoundFile, folder: Path, error: FileRejected) -> None:
+    """Move a file to rejected/ with the reason beside it; the reason is written first."""
+    target = folder / found.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    (target.parent / f"{target.name}.error.txt").write_text(f"{found.name}: {error.sentence()}\n", encoding="utf-8")
+    os.replace(found.path, target)

@@ -1,0 +1,83 @@
+"""published/: immutable version folders, their manifests and the pointer to the current one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import PublishError
+
+POINTER = "current"
+MANIFEST = "manifest.json"
+
+
+def versions(published: Path) -> list[str]:
+    """The versions on disk that are complete, oldest first."""
+    return sorted(path.parent.name for path in published.glob(f"[0-9]*/{MANIFEST}"))
+
+
+def current(published: Path) -> str | None:
+    """The version the pointer names, or None."""
+    try:
+        return Path(os.readlink(published / POINTER)).name
+    except OSError:
+        return None
+
+
+def point_to(published: Path, version: str) -> None:
+    """Swap the pointer: one rename, so a reader sees the old version or the new, never neither."""
+    beside = published / f".{POINTER}.new"
+    beside.unlink(missing_ok=True)
+    beside.symlink_to(version)
+    os.replace(beside, published / POINTER)
+    sync(published)
+
+
+def read_manifest(published: Path, version: str) -> dict[str, Any]:
+    """The manifest of a version. Raises PublishError if there is none or it cannot be read."""
+    path = published / version / MANIFEST
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise PublishError(
+            f"there is no version {version}", where=str(published), do="`goldfeed history` lists those that are kept"
+        ) from error
+    except ValueError as error:
+        raise PublishError(
+            "the manifest is damaged", where=str(path), do="`goldfeed rollback` to another version"
+        ) from error
+    return manifest
+
+
+def damaged(published: Path, version: str) -> list[str]:
+    """Tables of a version whose file is missing or whose SHA-256 is not the manifest's."""
+    try:
+        tables = read_manifest(published, version)["tables"]
+    except PublishError:
+        return [MANIFEST]
+    return [name for name, table in tables.items() if not _intact(published / version / table["file"], table["sha256"])]
+
+
+def _intact(path: Path, sha256: str) -> bool:
+    try:
+        return file_hash(path) == sha256
+    except OSError:
+        return False
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, as hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync(path: Path) -> None:
+    """fsync a file or a folder."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

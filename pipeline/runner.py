@@ -1,0 +1,279 @@
+"""Does a plan: in order, with retries, each task in the ledger; nothing that the plan did not show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
+from pipeline.clock import Clock
+from pipeline.errors import GoldfeedError, TransientError
+from pipeline.failpoints import failpoint
+from pipeline.landing.archive import archived
+from pipeline.landing.scan import FoundFile, Landing, scan
+from pipeline.planner import PlannedTask, Situation, plan
+from pipeline.project.graph import select
+from pipeline.project.project import Project
+from pipeline.published import MANIFEST
+from pipeline.steps.build import build
+from pipeline.steps.context import Reporter, Run, Silent, StepResult
+from pipeline.steps.ingest import ingest
+from pipeline.steps.publish import last_publication, publish, reconcile
+from pipeline.warehouse import ledger
+from pipeline.warehouse.database import Database, open_database
+
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """One task as `goldfeed run --json` shows it."""
+
+    task: str
+    layer: str
+    table: str
+    status: str
+    rows_in: int
+    rows_out: int
+    rows_quarantined: int
+    attempts: int
+    seconds: float
+    error: str | None
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One run as `goldfeed run --json` shows it. `status`: succeeded, failed, withheld, nothing_to_do."""
+
+    run_id: int | None
+    flow: str
+    status: str
+    version: str | None
+    seconds: float
+    tasks: tuple[TaskResult, ...] = ()
+    notes: tuple[str, ...] = ()
+    accounting: dict[str, int] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a person asked for: which tables, rebuilt or not, from landing/ or from archive/."""
+
+    select: Sequence[str] = ()
+    full_refresh: bool = False
+    from_archive: bool = False
+
+
+def open_warehouse(project: Project, clock: Clock) -> Database:
+    """Open the warehouse with its ledger up to date, and finish what a crash cut off."""
+    settings = project.settings
+    for folder in (
+        settings.home,
+        settings.landing,
+        settings.archive,
+        settings.rejected,
+        settings.published,
+        settings.scratch,
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+    database = open_database(settings)
+    try:
+        ledger.migrate(database, clock.now())
+        reconcile(database, settings, clock.now())
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def look(project: Project, database: Database, order: Order) -> tuple[Situation, Landing]:
+    """What is there: the files, the ledger and the last publication."""
+    settings, graph = project.settings, project.graph
+    landing = scan(settings.landing, graph.sources.values())
+    files = _archived_files(project, database) if order.from_archive else landing.by_source
+    last = last_publication(database)
+    there = last is not None and (settings.published / last["version"] / MANIFEST).exists()
+    situation = Situation(
+        files=files,
+        states=ledger.table_states(database),
+        inputs=ledger.table_inputs(database),
+        published=last["tables"] if last and there else None,
+        selected=select(graph, order.select) if order.select else None,
+        refresh=order.full_refresh,
+    )
+    return situation, landing
+
+
+def empty_situation(project: Project, order: Order) -> Situation:
+    """What is there when there is no warehouse yet."""
+    landing = scan(project.settings.landing, project.graph.sources.values())
+    return Situation(
+        files=landing.by_source,
+        states={},
+        inputs={},
+        published=None,
+        selected=select(project.graph, order.select) if order.select else None,
+        refresh=order.full_refresh,
+    )
+
+
+def _archived_files(project: Project, database: Database) -> dict[str, list[FoundFile]]:
+    """Files of archive/ that the warehouse does not hold, by source, in the order in which they came."""
+    known, found = ledger.known_files(database), dict[str, list[FoundFile]]()
+    for sha256, path, delivery in archived(project.settings.archive):
+        if sha256 not in known:
+            info = path.stat()
+            found.setdefault(delivery.source, []).append(FoundFile(path, delivery.name, info.st_size, info.st_mtime_ns))
+    return found
+
+
+def execute(
+    project: Project, database: Database, order: Order, *, clock: Clock | None = None, reporter: Reporter | None = None
+) -> RunResult:
+    """Look, plan, do. Writes nothing when there is nothing to do."""
+    clock = clock or Clock()
+    began, now = clock.seconds(), clock.now()
+    situation, landing = look(project, database, order)
+    tasks = plan(project.graph, situation)
+    notes = tuple(
+        f"{name} matches several sources ({', '.join(takers)}) and was left"
+        for name, takers in landing.ambiguous.items()
+    )
+    if not tasks:
+        return RunResult(None, project.flow, "nothing_to_do", None, clock.seconds() - began, notes=notes)
+    run = Run(ledger.next_run_id(database), now, project, database, clock, reporter or Silent())
+    ledger.start_run(database, run.run_id, project.flow, now)
+    results = _do_all(run, tasks, order)
+    failed = [result for result, _ in results if result.status == "failed"]
+    status = "failed" if failed else "succeeded"
+    version = next((step.version for _, step in results if step.version), None)
+    failpoint("run.before_finish")
+    ledger.finish_run(database, run.run_id, status, clock.now(), version, failed[0].error if failed else None)
+    failpoint("run.after_finish")
+    return RunResult(
+        run.run_id,
+        project.flow,
+        status,
+        version,
+        clock.seconds() - began,
+        tuple(result for result, _ in results),
+        (*notes, *(note for _, step in results for note in step.notes)),
+        _accounting(database, run.run_id),
+    )
+
+
+def _do_all(run: Run, tasks: Sequence[PlannedTask], order: Order) -> list[tuple[TaskResult, StepResult]]:
+    """Every task; those that depend on a failed one are skipped with the cause, the others go on."""
+    results: list[tuple[TaskResult, StepResult]] = []
+    failed: dict[str, str] = {}
+    for task in tasks:
+        cause = _cause(run.project, task, failed)
+        if cause:
+            step = StepResult("skipped", error=f"{cause} failed")
+            result = _result(task, step, 0, 0.0)
+            _record(run, result, step, run.clock.now())
+        else:
+            result, step = _do(run, task, order)
+        if step.status in ("failed", "skipped"):
+            failed[task.table] = cause or task.table
+        results.append((result, step))
+    return results
+
+
+def _cause(project: Project, task: PlannedTask, failed: dict[str, str]) -> str | None:
+    """The failed table that stands in a task's way."""
+    if task.action == "publish":
+        return next((cause for table, cause in failed.items()), None)
+    return next((failed[table] for table in project.graph.inputs(task.table) if table in failed), None)
+
+
+def _do(run: Run, task: PlannedTask, order: Order) -> tuple[TaskResult, StepResult]:
+    started, began, attempts = run.clock.now(), run.clock.seconds(), 0
+    run.reporter.task_started(task.name, sum(file.size for file in task.files) or None)
+    try:
+        for attempt in _retrying(run):
+            with attempt:
+                attempts += 1
+                step = _step(run, task, order)
+    except GoldfeedError as error:
+        step = StepResult("failed", error=error.sentence())
+    result = _result(task, step, attempts, run.clock.seconds() - began)
+    run.reporter.task_ended(task.name, step.status)
+    _record(run, result, step, started)
+    return result, step
+
+
+def _retrying(run: Run) -> Retrying:
+    return Retrying(
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_exponential_jitter(initial=0.2, max=5, jitter=0.2),
+        retry=retry_if_exception_type(TransientError),
+        sleep=run.clock.sleep,
+        reraise=True,
+    )
+
+
+def _step(run: Run, task: PlannedTask, order: Order) -> StepResult:
+    graph = run.project.graph
+    if task.action == "ingest":
+        return ingest(run, graph.sources[task.table], task.files, from_archive=order.from_archive)
+    if task.action == "build":
+        return build(run, graph.models[task.table], refresh=task.refresh)
+    states, last = ledger.table_states(run.database), last_publication(run.database)
+    held = {name: states[name].version for name in graph.layer("gold") if name in states}
+    folder = run.project.settings.published
+    if last is not None and held == last["tables"] and (folder / last["version"] / MANIFEST).exists():
+        return StepResult("unchanged")
+    return publish(run)
+
+
+def _result(task: PlannedTask, step: StepResult, attempts: int, seconds: float) -> TaskResult:
+    return TaskResult(
+        task.name,
+        task.layer,
+        task.table,
+        step.status,
+        step.rows_in,
+        step.rows_out,
+        step.rows_quarantined,
+        attempts,
+        round(seconds, 3),
+        step.error,
+    )
+
+
+def _record(run: Run, result: TaskResult, step: StepResult, started: datetime) -> None:
+    row = ledger.TaskRecord(
+        run.run_id,
+        result.task,
+        result.layer,
+        result.table,
+        result.status,
+        result.attempts,
+        result.rows_in,
+        result.rows_out,
+        result.rows_quarantined,
+        step.rows_superseded,
+        result.seconds,
+        started,
+        result.error,
+    )
+    ledger.record_task(run.database, row)
+
+
+def _accounting(database: Database, run_id: int) -> dict[str, int]:
+    """Promise 2 over the files of a run: lines = header + blank + bronze + quarantine."""
+    names, _, rows = database.described(
+        "SELECT count(*) AS files, coalesce(sum(lines), 0) AS lines, coalesce(sum(header_lines), 0) AS header, "
+        "coalesce(sum(blank_lines), 0) AS blank, coalesce(sum(bronze_rows), 0) AS bronze, "
+        "coalesce(sum(quarantined_rows), 0) AS quarantine FROM ledger.files WHERE run_id = ?",
+        [run_id],
+    )
+    return {name: int(value) for name, value in zip(names, rows[0], strict=True)}

@@ -1,0 +1,149 @@
+"""Settings: one table, from which the values, the docs and the checks come."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import ProjectError, UsageError
+
+
+def _size(text: str) -> str:
+    number = text.upper().removesuffix("B").rstrip("KMGTI")
+    if not number.replace(".", "", 1).isdigit() or not text.upper().endswith("B"):
+        raise ValueError("a size such as 800MB or 2GB")
+    return text
+
+
+def _count(text: str) -> int:
+    if not str(text).isdigit() or int(text) < 1:
+        raise ValueError("a whole number of at least 1")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 86_400:
+        raise ValueError("a number of seconds from 0 to 86400")
+    return value
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of the table: its name, the text of its default, its help and its parser."""
+
+    name: str
+    default: str
+    help: str
+    parse: Callable[[str], Any]
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that overrides it."""
+        return f"GOLDFEED_{self.name.upper()}"
+
+
+SETTINGS = (
+    Setting("memory_limit", "1GB", "Memory DuckDB may use before it spills to disk", _size),
+    Setting("threads", str(os.cpu_count() or 2), "Threads DuckDB uses (default: the cores)", _count),
+    Setting("settle_seconds", "1", "A file must be unchanged this long before it is taken", _seconds),
+    Setting("keep_versions", "10", "Published versions kept for readers and rollback", _count),
+    Setting("group_bytes", "256MB", "CSV read into one transaction: more is faster, less is leaner", _size),
+    Setting("max_file_bytes", "100GB", "A larger file (unpacked) is rejected", _size),
+    Setting("max_ratio", "200", "A compressed file that unpacks to more times its size is rejected", _count),
+    Setting("max_line_bytes", "2MB", "A longer line is set aside", _size),
+    Setting("max_columns", "2000", "A file with more columns is rejected", _count),
+)
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+_UNITS = {"K": 1_000, "M": 1_000_000, "G": 1_000_000_000, "T": 1_000_000_000_000}
+
+
+def bytes_of(size: str) -> int:
+    """`2GB` -> 2000000000; `1MiB` -> 1048576."""
+    text = size.upper().removesuffix("B")
+    base = 1024 if text.endswith("I") else 1000
+    text = text.removesuffix("I")
+    if text and text[-1] in _UNITS:
+        power = "KMGT".index(text[-1]) + 1
+        return int(float(text[:-1]) * base**power)
+    return int(float(text))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The values in force. `home` and `project` are folders; sizes are texts as DuckDB takes them."""
+
+    home: Path
+    project: Path
+    memory_limit: str
+    threads: int
+    settle_seconds: float
+    keep_versions: int
+    group_bytes: str
+    max_file_bytes: str
+    max_ratio: int
+    max_line_bytes: str
+    max_columns: int
+
+    @property
+    def landing(self) -> Path:
+        return self.home / "landing"
+
+    @property
+    def archive(self) -> Path:
+        return self.home / "archive"
+
+    @property
+    def rejected(self) -> Path:
+        return self.home / "rejected"
+
+    @property
+    def published(self) -> Path:
+        return self.home / "published"
+
+    @property
+    def warehouse(self) -> Path:
+        return self.home / "warehouse.duckdb"
+
+    @property
+    def scratch(self) -> Path:
+        return self.home / "tmp"
+
+
+def _value(setting: Setting, text: str, where: str) -> Any:
+    try:
+        return setting.parse(str(text))
+    except ValueError as error:
+        raise UsageError(f"{setting.name} is {text!r} but must be {error}", where=where, do="correct it") from error
+
+
+def _check_names(given: Mapping[str, Any], where: str) -> None:
+    for name in given:
+        if name not in _BY_NAME:
+            near = get_close_matches(name, _BY_NAME, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(_BY_NAME)}"
+            raise ProjectError(f"there is no setting {name!r}", where=where, do=hint)
+
+
+def load_settings(
+    project: Path, *, home: Path | None, given: Mapping[str, Any], environ: Mapping[str, str]
+) -> Settings:
+    """Defaults, then `settings:` of goldfeed.yml, then GOLDFEED_* variables.
+
+    Raises ProjectError for an unknown name and UsageError for a value that cannot be read.
+    """
+    _check_names(given, str(project / "goldfeed.yml"))
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        text, where = setting.default, "default"
+        if setting.name in given:
+            text, where = str(given[setting.name]), str(project / "goldfeed.yml")
+        if environ.get(setting.variable):
+            text, where = environ[setting.variable], setting.variable
+        values[setting.name] = _value(setting, text, where)
+    chosen = home or (Path(environ["GOLDFEED_HOME"]) if environ.get("GOLDFEED_HOME") else project / "data")
+    return Settings(home=chosen.absolute(), project=project, **values)

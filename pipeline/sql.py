@@ -1,0 +1,27 @@
+"""Identifiers quoted in one place; values are always bound, never pasted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def quoted(name: str) -> str:
+    """A DuckDB identifier, safe whatever it holds."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def table_name(name: str) -> str:
+    """`silver.orders` -> `"silver"."orders"`."""
+    layer, _, table = name.partition(".")
+    return f"{quoted(layer)}.{quoted(table)}"
+
+
+def columns_list(names: Iterable[str], prefix: str = "") -> str:
+    """`a, b` quoted, each with an optional alias in front."""
+    dot = f"{prefix}." if prefix else ""
+    return ", ".join(dot + quoted(name) for name in names)
+
+
+def literal(text: str) -> str:
+    """A string literal, for the few statements (COPY, read_csv options) that take no parameter."""
+    return "'" + text.replace("'", "''") + "'"

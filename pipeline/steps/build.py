@@ -1,0 +1,65 @@
+"""One silver or gold table, built by its kind, with its ledger row in the same transaction."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pipeline.errors import PermanentError
+from pipeline.failpoints import failpoint
+from pipeline.project.model import Model
+from pipeline.steps.context import Run, StepResult
+from pipeline.steps.kinds.common import Built
+from pipeline.steps.kinds.rows import build_rows
+from pipeline.steps.kinds.scd2 import build_scd2
+from pipeline.steps.kinds.whole import build_full, build_view
+from pipeline.warehouse.ledger import TableState, save_table, table_inputs, table_states
+
+
+def build(run: Run, model: Model, *, refresh: bool = False) -> StepResult:
+    """Bring one table up to date with its inputs.
+
+    Does nothing when no input has changed since the last build and the model
+    is the same. With `refresh` the table is rebuilt whatever the ledger says.
+    """
+    states, before = table_states(run.database), table_inputs(run.database).get(model.name, {})
+    inputs = {name: states[name].version if name in states else 0 for name in model.inputs}
+    state = states.get(model.name, TableState(model.name))
+    fresh = refresh or state.fingerprint != model.fingerprint
+    if not fresh and inputs == before:
+        return StepResult("unchanged")
+    with run.database.transaction():
+        built = _by_kind(run, model, state, fresh)
+        after = replace(
+            built.state,
+            fingerprint=model.fingerprint,
+            run_id=run.run_id,
+            version=state.version + 1 if built.changed else state.version,
+        )
+        save_table(run.database, after, inputs, run.now)
+        failpoint("build.before_commit")
+    failpoint("build.after_commit")
+    if fresh or model.header.kind not in ("upsert", "append"):
+        run.database.checkpoint()
+    status = "succeeded" if built.changed else "unchanged"
+    return StepResult(status, built.rows_in, built.rows_out, built.quarantined, built.superseded)
+
+
+def _by_kind(run: Run, model: Model, state: TableState, fresh: bool) -> Built:
+    missing = [name for name in model.inputs if not _exists(run, name)]
+    if missing:
+        raise PermanentError(
+            f"{missing[0]} has not been built yet", where=model.name, do=f"run with --select +{model.name}"
+        )
+    kind = model.header.kind
+    if kind in ("upsert", "append"):
+        return build_rows(run, model, state, fresh)
+    if kind == "scd2":
+        return build_scd2(run, model, state)
+    if kind == "view":
+        return build_view(run, model, state)
+    return build_full(run, model, state)
+
+
+def _exists(run: Run, name: str) -> bool:
+    layer, _, table = name.partition(".")
+    return bool(run.database.columns(layer, table))

@@ -1,0 +1,64 @@
+"""What every step is given, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from pipeline.clock import Clock
+from pipeline.project.project import Project
+from pipeline.warehouse.database import Database
+
+
+class Reporter(Protocol):
+    """Hears of progress; draws bars, or nothing."""
+
+    def task_started(self, task: str, total: int | None) -> None: ...
+
+    def task_advanced(self, task: str, done: int) -> None: ...
+
+    def task_ended(self, task: str, status: str) -> None: ...
+
+
+class Silent:
+    """A reporter that says nothing."""
+
+    def task_started(self, task: str, total: int | None) -> None:
+        """Nothing."""
+
+    def task_advanced(self, task: str, done: int) -> None:
+        """Nothing."""
+
+    def task_ended(self, task: str, status: str) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: its number, its start (UTC) and what it works on."""
+
+    run_id: int
+    now: datetime
+    project: Project
+    database: Database
+    clock: Clock
+    reporter: Reporter = field(default_factory=Silent)
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one task did. `status`: succeeded, unchanged, failed, skipped."""
+
+    status: str
+    rows_in: int = 0
+    rows_out: int = 0
+    rows_quarantined: int = 0
+    rows_superseded: int = 0
+    notes: tuple[str, ...] = ()
+    error: str | None = None
+    version: str | None = None
+
+
+Step = Callable[[Run], StepResult]

@@ -1,0 +1,375 @@
+"""landing -> bronze + quarantine: one transaction a group of files, the ledger in it."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC
+from itertools import groupby
+from pathlib import Path
+
+from pipeline.errors import FileChanged, FileRejected, PermanentError
+from pipeline.failpoints import failpoint
+from pipeline.landing.archive import Delivery, path_of, sync_folder
+from pipeline.landing.guard import Looked, Ready, archive_writer, carefully, look_at, make_ready, plain_chunks, reject
+from pipeline.landing.raw import careful_lines, plain_lines
+from pipeline.landing.scan import FoundFile, settled, unchanged
+from pipeline.project.source import Source
+from pipeline.settings import bytes_of
+from pipeline.sql import quoted, table_name
+from pipeline.steps.context import Run, StepResult
+from pipeline.warehouse import load
+from pipeline.warehouse.ledger import (
+    TableState,
+    known_files,
+    last_file_id,
+    record_delivery,
+    save_table,
+    table_states,
+)
+
+_AT_ONCE = 64  # files looked at before they are loaded: bounds what lies in the work folder
+
+
+@dataclass
+class _Tally:
+    rows_in: int = 0
+    rows_out: int = 0
+    quarantined: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def ingest(run: Run, source: Source, files: Sequence[FoundFile], *, from_archive: bool = False) -> StepResult:
+    """Take the files of one source into bronze.
+
+    A file counts once, by the hash of its content. Its ledger row and its
+    bronze rows commit together; the archive copy is durable before, the file
+    in landing/ goes after. A file that cannot be read goes to rejected/.
+    """
+    work = run.project.settings.scratch / "ingest"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    tally = _Tally()
+    try:
+        _prepare_table(run, source)
+        taken, growing = (
+            (list(files), []) if from_archive else settled(files, run.project.settings.settle_seconds, run.clock)
+        )
+        tally.notes += [f"{file.name} is still growing" for file in growing]
+        for batch in _batches(taken):
+            _ingest_batch(run, source, batch, work, tally, from_archive)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return StepResult("succeeded", tally.rows_in, tally.rows_out, tally.quarantined, notes=tuple(tally.notes))
+
+
+def _batches(files: Sequence[FoundFile]) -> Iterator[list[FoundFile]]:
+    for at in range(0, len(files), 512):
+        yield list(files[at : at + 512])
+
+
+def _prepare_table(run: Run, source: Source) -> None:
+    """Make the bronze table, or add the columns declared since it was made. A changed type is refused."""
+    if source.table not in table_states(run.database):
+        with run.database.transaction():
+            load.create_bronze(run.database, source)
+            save_table(run.database, TableState(source.table, run_id=run.run_id), {}, run.now)
+        run.database.checkpoint()
+    present = load.bronze_columns(run.database, source)
+    for name, column in source.columns.items():
+        if name not in present:
+            _add_column(run, source, name, column.type.upper())
+        elif not run.database.same_type(present[name], column.type):
+            raise PermanentError(
+                f"the column {name} is {present[name]} in the warehouse but {column.type} in {source.path.name}",
+                where=source.table,
+                do="move warehouse.duckdb away and type `goldfeed run --from-archive`",
+            )
+
+
+def _add_column(run: Run, source: Source, name: str, kind: str) -> None:
+    run.database.run(f"ALTER TABLE {table_name(source.table)} ADD COLUMN {quoted(name)} {kind}")
+    failpoint("evolve.after_alter")
+    run.database.checkpoint()
+
+
+def _ingest_batch(
+    run: Run, source: Source, files: list[FoundFile], work: Path, tally: _Tally, from_archive: bool
+) -> None:
+    looked = _look_at_all(run, source, files, work, tally, from_archive)
+    fresh = _without_known(run, looked, tally)
+    ready = list(_make_all_ready(run, source, fresh, tally))
+    if not from_archive:
+        for file in ready:
+            _keep(run, file.looked)
+        if ready:
+            sync_folder(run.project.settings.archive)
+    for group in load.split(ready, bytes_of(run.project.settings.group_bytes)):
+        _load_group(run, source, group, work, tally)
+
+
+def _look_at_all(
+    run: Run, source: Source, files: list[FoundFile], work: Path, tally: _Tally, from_archive: bool
+) -> list[Looked]:
+    settings = run.project.settings
+    first = int(run.now.replace(tzinfo=UTC).timestamp() * 1e6)
+
+    def one(numbered: tuple[int, FoundFile]) -> Looked | FileRejected | FileChanged:
+        number, file = numbered
+        notes = Delivery(source.name, file.name, file.modified_ns, first + number)
+        writer = None if from_archive else archive_writer(settings.archive, work, number, notes)
+        try:
+            return look_at(file, work, number, replace(settings, max_ratio=0) if from_archive else settings, writer)
+        except (FileRejected, FileChanged) as error:
+            return error
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        results = list(pool.map(one, enumerate(files)))
+    found = []
+    for file, result in zip(files, results, strict=True):
+        run.reporter.task_advanced(f"ingest {source.table}", file.size)
+        if isinstance(result, Looked):
+            found.append(result)
+        elif isinstance(result, FileRejected):
+            _reject(run, file, None, result, tally)
+        else:
+            tally.notes.append(result.sentence())
+    return found
+
+
+def _reject(run: Run, file: FoundFile, sha256: str | None, error: FileRejected, tally: _Tally) -> None:
+    tally.notes.append(f"{file.name} was rejected: {error.sentence()}")
+    if not file.path.is_relative_to(run.project.settings.landing):
+        return
+    reject(file, run.project.settings.rejected, error)
+    with run.database.transaction():
+        record_delivery(run.database, run.run_id, file.name, sha256, "rejected", run.now, reason=error.sentence())
+
+
+def _without_known(run: Run, looked: list[Looked], tally: _Tally) -> list[Looked]:
+    """Drop files whose content came before, in the ledger or in this very batch."""
+    known, fresh, seen = known_files(run.database), [], set[str]()
+    duplicates: list[tuple[Looked, int | None, bool]] = []
+    for file in looked:
+        before = known.get(file.facts.sha256)
+        if before is None and file.facts.sha256 not in seen:
+            seen.add(file.facts.sha256)
+            fresh.append(file)
+            continue
+        leftover = before is not None and before[1:] == (file.found.name, file.found.modified_ns)
+        duplicates.append((file, before[0] if before else None, leftover))
+    _drop_duplicates(run, duplicates, tally)
+    return fresh
+
+
+def _drop_duplicates(run: Run, duplicates: list[tuple[Looked, int | None, bool]], tally: _Tally) -> None:
+    """Remove duplicates from landing/. One that a crash left behind after its commit is no new delivery."""
+    for file, file_id, leftover in duplicates:
+        file.forget()
+        if not leftover:
+            tally.notes.append(f"{file.found.name} is a duplicate of a file taken before")
+            with run.database.transaction():
+                record_delivery(
+                    run.database,
+                    run.run_id,
+                    file.found.name,
+                    file.facts.sha256,
+                    "duplicate",
+                    run.now,
+                    file_id=file_id,
+                    reason="the same content was taken before",
+                )
+        _remove(run, file.found)
+
+
+def _remove(run: Run, file: FoundFile) -> None:
+    if file.path.is_relative_to(run.project.settings.landing) and unchanged(file):
+        os.unlink(file.path)
+        failpoint("ingest.after_unlink")
+
+
+def _make_all_ready(run: Run, source: Source, looked: Iterable[Looked], tally: _Tally) -> Iterator[Ready]:
+    for file in looked:
+        evolved = set(load.bronze_columns(run.database, source))
+        try:
+            ready = make_ready(file, source, evolved, run.project.settings)
+        except FileRejected as error:
+            file.forget()
+            _reject(run, file.found, file.facts.sha256, error, tally)
+            continue
+        for name in ready.layout.new_columns:
+            _add_column(run, source, name, "VARCHAR")
+            tally.notes.append(f"{file.found.name} brought the new column {name}")
+        if ready.layout.absent:
+            tally.notes.append(f"{file.found.name} lacks {', '.join(ready.layout.absent)}")
+        yield ready
+
+
+def _keep(run: Run, file: Looked) -> None:
+    if file.archive is None:
+        return
+    if path_of(run.project.settings.archive, file.facts.sha256).exists():
+        file.archive.discard()
+    else:
+        file.archive.keep(file.facts.sha256)
+
+
+def _load_group(run: Run, source: Source, files: list[Ready], work: Path, tally: _Tally) -> None:
+    """Read a group; what the fast reader did not read to the line is read again by the careful one."""
+    group = load.Group(source, files, last_file_id(run.database) + 1, load.bronze_columns(run.database, source))
+    load.read_group(run.database, group)
+    counts = load.read_counts(run.database, group)
+    exact = [rows + broken == file.expected for file, (rows, broken) in zip(files, counts, strict=True)]
+    still = [unchanged(file.looked.found) for file in files]
+    if all(exact) and all(still):
+        _commit_group(run, group, work, tally)
+        return
+    files, exact = _drop_moved(run, files, exact, still, tally)
+    settings = run.project.settings
+    good = [file for file, right in zip(files, exact, strict=True) if right]
+    wrong = [file for file, right in zip(files, exact, strict=True) if not right]
+    if group.careful:
+        for file in wrong:
+            error = FileRejected("its records cannot be told apart", do="deliver it again, well-formed")
+            _reject(run, file.looked.found, file.looked.facts.sha256, error, tally)
+        wrong = []
+    for part in filter(None, (good, [carefully(file, settings) for file in wrong])):
+        for same in load.split(part, bytes_of(settings.group_bytes)):
+            _load_group(run, source, same, work, tally)
+
+
+def _drop_moved(
+    run: Run, files: list[Ready], exact: list[bool], still: list[bool], tally: _Tally
+) -> tuple[list[Ready], list[bool]]:
+    """Leave out the files that were written to while they were read; they are taken once they are still."""
+    kept = [(file, right) for file, right, same in zip(files, exact, still, strict=True) if same]
+    for file, same in zip(files, still, strict=True):
+        if not same:
+            tally.notes.append(f"{file.looked.found.name} is still growing")
+            path_of(run.project.settings.archive, file.looked.facts.sha256).unlink(missing_ok=True)
+    return [file for file, _ in kept], [right for _, right in kept]
+
+
+def _commit_group(run: Run, group: load.Group, work: Path, tally: _Tally) -> None:
+    database, source = run.database, group.source
+    if not group.careful:
+        load.number_lines(database, group)
+    side = work / "misfits"
+    _write_misfits(run, group, side)
+    with database.transaction():
+        load.insert_rows(database, group, run.now)
+        aside = load.insert_quarantine(database, group, side, run.run_id, run.now)
+        counts = load.loaded_counts(database, group)
+        load.check_balance(group, counts)
+        kept = sum(rows for rows, _ in counts.values())
+        _record_files(run, group, counts)
+        _save_bronze(run, source, group, kept, aside)
+        failpoint("ingest.before_commit")
+    failpoint("ingest.after_commit")
+    for table in ("raw", "broken", "shift"):
+        database.run(f"DROP TABLE IF EXISTS temp.{table}")
+    for file in group.files:
+        _remove(run, file.looked.found)
+        for path in (file.looked.plain, file.path, file.broken):
+            if path is not None:
+                path.unlink(missing_ok=True)
+    tally.rows_in += kept + aside
+    tally.rows_out += kept
+    tally.quarantined += aside
+
+
+def _write_misfits(run: Run, group: load.Group, side: Path) -> None:
+    """The rows that do not fit, with their raw text fetched from the file, as CSV for the loader."""
+    with open(side, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
+        for place, found in groupby(load.misfits(run.database, group), key=lambda misfit: misfit[0]):
+            wanted = {line: bad for _, line, bad in found}
+            for line, raw in _raw_lines(run, group.files[place], sorted(wanted)):
+                column, reason = load.reason_of(group, wanted[line])
+                writer.writerow((place, line, reason, column, raw))
+
+
+def _raw_lines(run: Run, ready: Ready, wanted: list[int]) -> Iterator[tuple[int, str]]:
+    chunks = plain_chunks(ready.looked.plain)
+    if ready.careful:
+        return careful_lines(
+            chunks, ready.encoding, ready.layout, wanted, bytes_of(run.project.settings.max_line_bytes)
+        )
+    return plain_lines(chunks, wanted)
+
+
+def _record_files(run: Run, group: load.Group, counts: dict[int, tuple[int, int]]) -> None:
+    rows, deliveries = [], []
+    for place, file in enumerate(group.files):
+        number, facts, found = group.first_id + place, file.looked.facts, file.looked.found
+        kept, aside = counts[number]
+        blank = file.counts.blank if file.counts else 0
+        rows.append(
+            (
+                number,
+                number,
+                group.source.name,
+                found.name,
+                facts.sha256,
+                facts.size,
+                found.modified_ns,
+                file.encoding,
+                file.layout.delimiter,
+                file.looked.compression,
+                file.careful,
+                1 + blank + kept + aside,
+                1,
+                blank,
+                kept,
+                aside,
+                file.notes,
+                run.run_id,
+                run.now,
+            )
+        )
+        deliveries.append((run.run_id, found.name, facts.sha256, "loaded", number, None, run.now))
+    run.database.insert_many(
+        "INSERT INTO ledger.files SELECT s.*  EXCLUDE (run_id, loaded_at), "
+        "(SELECT max(f.file_id) FROM ledger.files f WHERE f.path = s.path AND f.source = s.source), run_id, loaded_at FROM",
+        (
+            "file_id",
+            "batch",
+            "source",
+            "path",
+            "sha256",
+            "bytes",
+            "modified_ns",
+            "encoding",
+            "delimiter",
+            "compression",
+            "careful",
+            "lines",
+            "header_lines",
+            "blank_lines",
+            "bronze_rows",
+            "quarantined_rows",
+            "notes",
+            "run_id",
+            "loaded_at",
+        ),
+        rows,
+    )
+    run.database.insert_many("INSERT INTO ledger.deliveries SELECT * FROM", None, deliveries)
+
+
+def _save_bronze(run: Run, source: Source, group: load.Group, kept: int, aside: int) -> None:
+    state = table_states(run.database).get(source.table, TableState(source.table))
+    state = replace(
+        state,
+        version=state.version + 1,
+        watermark=group.first_id + len(group.files) - 1,
+        rows_in=state.rows_in + kept + aside,
+        kept=state.kept + kept,
+        quarantined=state.quarantined + aside,
+        run_id=run.run_id,
+    )
+    save_table(run.database, state, {}, run.now)

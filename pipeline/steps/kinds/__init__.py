@@ -1,0 +1,1 @@
+"""Tables by kind, one file a kind."""

@@ -1,0 +1,182 @@
+"""What the kinds share: rules as SQL, file ranks, surrogate keys, balance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pipeline.errors import AccountingError
+from pipeline.project.model import Model
+from pipeline.project.narrow import condition
+from pipeline.project.project import Project
+from pipeline.sql import columns_list, literal, quoted, table_name
+from pipeline.steps.context import Run
+from pipeline.warehouse.database import Database
+from pipeline.warehouse.ledger import TableState
+
+OPEN_END = "TIMESTAMP '9999-12-31 00:00:00'"
+
+
+@dataclass(frozen=True)
+class Built:
+    """What building one table did. `changed`: its rows are not those of before."""
+
+    state: TableState
+    rows_in: int
+    rows_out: int
+    quarantined: int
+    superseded: int
+    changed: bool
+
+
+def broken_rule(model: Model, *, keys: bool) -> str:
+    """An expression: the number of the first rule a row breaks, or NULL. Rule 0 is a blank key."""
+    checks = []
+    if keys and model.header.key:
+        blank = " OR ".join(
+            f"{quoted(name)} IS NULL" for name in (*model.header.key, *filter(None, [model.header.valid_from]))
+        )
+        checks.append(f"WHEN {blank} THEN 0")
+    for number, rule in enumerate(model.header.rules.values(), 1):
+        checks.append(f"WHEN NOT coalesce(({condition(rule)}), false) THEN {number}")
+    return f"CASE {' '.join(checks)} END" if checks else "CAST(NULL AS INTEGER)"
+
+
+def reasons(model: Model, number: str) -> str:
+    """An expression: the words for the number of a broken rule."""
+    parts = [f"WHEN 0 THEN {literal('a key column is blank')}"]
+    parts += [f"WHEN {place} THEN {literal('rule ' + name)}" for place, name in enumerate(model.header.rules, 1)]
+    return f"CASE {number} {' '.join(parts)} END"
+
+
+def rank_files(database: Database) -> None:
+    """Set the variable `file_rank`: place of each file by its path, then by when it came under that path.
+
+    Which file wins a tie then depends on the files' names, not on the order of their arrival.
+    """
+    database.run(
+        "SET VARIABLE file_rank = (SELECT list(place ORDER BY file_id) FROM (SELECT ids.file_id, coalesce(r.place, 0) AS place "
+        "FROM (SELECT unnest(range(1, (SELECT coalesce(max(file_id), 0) + 1 FROM ledger.files))) AS file_id) ids "
+        "LEFT JOIN (SELECT file_id, row_number() OVER (ORDER BY path, file_id) AS place FROM ledger.files) r USING (file_id)))"
+    )
+
+
+def file_rank(row: str = "") -> str:
+    """The rank of a row's file; `row` is an alias with its dot."""
+    return f"getvariable('file_rank')[{row}_file_id]"
+
+
+def newest_first(columns: list[str]) -> str:
+    """ORDER BY terms: the winning version first; ties by file, then line."""
+    terms = [f"{quoted(name)} DESC NULLS LAST" for name in columns]
+    return ", ".join([*terms, f"{file_rank()} DESC", "_line DESC"])
+
+
+def winning(project: Project, model: Model) -> list[str]:
+    """The columns that decide which version of a key wins: the model's, else its source's."""
+    if model.header.latest_by:
+        return model.header.latest_by
+    for name in project.graph.sources_of(model.name):
+        return project.graph.sources[name].latest_by
+    return []
+
+
+def check_balance(state: TableState, input_rows: int) -> None:
+    """Promise 2 for a table: rows in = kept + superseded + quarantined. Raises AccountingError."""
+    if state.rows_in != state.kept + state.superseded + state.quarantined or state.rows_in != input_rows:
+        raise AccountingError(
+            f"{input_rows} rows came in, {state.rows_in} were taken, but {state.kept} were kept, {state.superseded} "
+            f"superseded and {state.quarantined} quarantined",
+            where=state.name,
+            do="nothing was written; run with --full-refresh and report this",
+        )
+
+
+def count(database: Database, relation: str) -> int:
+    """Rows of a table or subquery."""
+    return int(database.value(f"SELECT count(*) FROM {relation}"))
+
+
+def registry(model: Model) -> str:
+    """The table that remembers which surrogate key a business key was given."""
+    return f"ledger.{quoted('keys_' + model.name.partition('.')[2])}"
+
+
+def identity(model: Model) -> list[str]:
+    """What a surrogate key stands for: the business key, for scd2 with the start of the version."""
+    return [*model.header.key, *(["valid_from"] if model.header.kind == "scd2" else [])]
+
+
+def give_keys(run: Run, model: Model, built: str) -> None:
+    """Give a number to each identity in the table `built` that has none yet, oldest version first.
+
+    Numbers are kept for good; a lost warehouse takes them over from the last published version.
+    """
+    database, names = run.database, identity(model)
+    table = registry(model)
+    if not database.columns("ledger", "keys_" + model.name.partition(".")[2]):
+        database.run(
+            f"CREATE TABLE {table} AS SELECT {columns_list(names)}, CAST(0 AS INTEGER) AS given FROM {built} WHERE false"
+        )
+        _recover_keys(run, model, table, names)
+    order = columns_list(["valid_from", *model.header.key] if model.header.kind == "scd2" else names)
+    same = " AND ".join(f"b.{quoted(name)} IS NOT DISTINCT FROM k.{quoted(name)}" for name in names)
+    database.run(
+        f"INSERT INTO {table} SELECT *, (SELECT coalesce(max(given), 0) FROM {table}) + row_number() OVER (ORDER BY {order}) "
+        f"FROM (SELECT DISTINCT {columns_list(names)} FROM {built} b WHERE NOT EXISTS (SELECT 1 FROM {table} k WHERE {same}))"
+    )
+
+
+def _recover_keys(run: Run, model: Model, table: str, names: list[str]) -> None:
+    name = model.name.partition(".")[2]
+    found = sorted(run.project.settings.published.glob(f"[0-9]*/{name}.parquet"))
+    key = model.header.surrogate_key
+    if not found or key is None:
+        return
+    have = {row[0] for row in run.database.rows("SELECT name FROM parquet_schema(?)", [str(found[-1])])}
+    if {key, *names} <= have:
+        run.database.run(
+            f"INSERT INTO {table} SELECT {columns_list(names)}, {quoted(key)} FROM read_parquet(?) WHERE {quoted(key)} > 0",
+            [str(found[-1])],
+        )
+
+
+def with_keys(model: Model, built: str) -> str:
+    """A SELECT of `built` with its surrogate keys in front."""
+    same = " AND ".join(f"b.{quoted(name)} IS NOT DISTINCT FROM k.{quoted(name)}" for name in identity(model))
+    return (
+        f"SELECT k.given AS {quoted(model.header.surrogate_key or '')}, b.* FROM {built} b "
+        f"JOIN {registry(model)} k ON {same}"
+    )
+
+
+def unknown_member(run: Run, model: Model, built_columns: dict[str, str]) -> str:
+    """A SELECT of the row -1, in the order of the built table's columns, after the surrogate key."""
+    values = []
+    for name, kind in built_columns.items():
+        if name == "valid_from":
+            value = "TIMESTAMP '0001-01-01 00:00:00'"
+        elif name == "valid_to":
+            value = OPEN_END
+        elif name == "is_current":
+            value = "true"
+        elif kind == "VARCHAR" and name not in model.header.key:
+            value = "'Unknown'"
+        else:
+            value = "NULL"
+        values.append(f"CAST({value} AS {kind}) AS {quoted(name)}")
+    return f"SELECT CAST(-1 AS INTEGER), {', '.join(values)}"
+
+
+def target(model: Model) -> str:
+    """The quoted name of the model's table."""
+    return table_name(model.name)
+
+
+def sorted_by_key(model: Model) -> str:
+    """ORDER BY for storing a table in key order (MERGE and page by key are quicker so: DESIGN.md)."""
+    return f" ORDER BY {columns_list(model.header.key)}" if model.header.key else ""
+
+
+def taken(state: TableState, batch: int) -> TableState:
+    """The state after all batches up to `batch` were taken in."""
+    return replace(state, watermark=batch)

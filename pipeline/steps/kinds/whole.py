@@ -1,0 +1,137 @@
+"""full, incremental (for now) and view: the whole table from its SELECT or its Polars function."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import PermanentError
+from pipeline.project.model import Model
+from pipeline.sql import literal, table_name
+from pipeline.steps.context import Run
+from pipeline.steps.kinds.common import (
+    Built,
+    broken_rule,
+    check_balance,
+    count,
+    give_keys,
+    reasons,
+    sorted_by_key,
+    target,
+    unknown_member,
+    with_keys,
+)
+from pipeline.warehouse.ledger import TableState
+from pipeline.warehouse.quarantine import set_aside_rows
+
+
+def build_view(run: Run, model: Model, state: TableState) -> Built:
+    """Nothing stored: the view runs when it is read."""
+    assert model.select is not None
+    run.database.run(f"CREATE OR REPLACE VIEW {target(model)} AS {model.select.sql('duckdb')}")
+    return Built(state, 0, 0, 0, 0, True)
+
+
+def build_full(run: Run, model: Model, state: TableState) -> Built:
+    """Rebuild a table; rows that break a rule are set aside, and stay so until the next build."""
+    if model.is_python:
+        return _from_polars(run, model, state)
+    assert model.select is not None
+    query = model.select.sql("duckdb")
+    if model.header.rules or model.header.surrogate_key:
+        return _through_rules(run, model, state, query)
+    run.database.run(f"CREATE OR REPLACE TABLE {target(model)} AS SELECT * FROM ({query}){sorted_by_key(model)}")
+    return _built(run, model, state, count(run.database, target(model)), 0)
+
+
+def _through_rules(run: Run, model: Model, state: TableState, query: str) -> Built:
+    database = run.database
+    rule = broken_rule(model, keys=model.header.surrogate_key is not None)
+    database.run(f"CREATE OR REPLACE TEMP TABLE whole AS SELECT *, {rule} AS _broken FROM ({query})")
+    rows_in = count(database, "temp.whole")
+    database.run(
+        f"CREATE OR REPLACE TEMP TABLE aside AS SELECT {reasons(model, 'w._broken')} AS reason, "
+        "CAST(to_json(w) AS VARCHAR) AS raw FROM temp.whole w WHERE w._broken IS NOT NULL"
+    )
+    aside = set_aside_rows(database, model.name, "temp.aside", run.run_id, run.now)
+    database.run(
+        "CREATE OR REPLACE TEMP TABLE whole AS SELECT * EXCLUDE (_broken) FROM temp.whole WHERE _broken IS NULL"
+    )
+    store(run, model, "temp.whole")
+    database.run("DROP TABLE temp.whole")
+    return _built(run, model, state, rows_in, aside)
+
+
+def store(run: Run, model: Model, built: str) -> None:
+    """Write the temporary table `built` as the model's table, with surrogate keys and the unknown member."""
+    query = f"SELECT * FROM {built}"
+    if model.header.surrogate_key:
+        give_keys(run, model, built)
+        query = with_keys(model, built)
+        if model.header.has_unknown_member:
+            columns = run.database.columns_of(built)
+            query = f"{query} UNION ALL {unknown_member(run, model, columns)}"
+    run.database.run(f"CREATE OR REPLACE TABLE {target(model)} AS SELECT * FROM ({query}){sorted_by_key(model)}")
+
+
+def _built(run: Run, model: Model, state: TableState, rows_in: int, aside: int) -> Built:
+    kept = count(run.database, target(model)) - (1 if model.header.has_unknown_member else 0)
+    state = replace(state, rows_in=rows_in, kept=kept, superseded=0, quarantined=aside)
+    check_balance(state, rows_in)
+    return Built(state, rows_in, kept, aside, 0, True)
+
+
+def _from_polars(run: Run, model: Model, state: TableState) -> Built:
+    """Inputs go out as Parquet, the function's LazyFrame streams back as Parquet: neither is held whole."""
+    folder = run.project.settings.scratch / "polars"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        result = folder / "result.parquet"
+        _run_function(model, [_exported(run, name, folder) for name in model.inputs], result)
+        run.database.run(
+            f"CREATE OR REPLACE TABLE {target(model)} AS SELECT * FROM read_parquet(?){sorted_by_key(model)}",
+            [str(result)],
+        )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return _built(run, model, state, count(run.database, target(model)), 0)
+
+
+def _exported(run: Run, name: str, folder: Path) -> Path:
+    path = folder / f"{name}.parquet"
+    run.database.run(f"COPY {table_name(name)} TO {literal(str(path))} (FORMAT parquet, COMPRESSION lz4_raw)")
+    return path
+
+
+def _run_function(model: Model, inputs: list[Path], result: Path) -> None:
+    import polars  # half a second: only when a Polars model runs
+
+    function = _function(model)
+    try:
+        frame = function(*(polars.scan_parquet(path) for path in inputs))
+        frame.sink_parquet(result)
+    except Exception as error:  # the user's code may raise anything
+        raise PermanentError(
+            f"its function failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}",
+            where=str(model.path),
+            do="correct it, then run again",
+        ) from error
+
+
+def _function(model: Model) -> Callable[..., Any]:
+    spec = importlib.util.spec_from_file_location(f"goldfeed_model_{model.path.stem}", model.path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # the user's code may raise anything
+        raise PermanentError(
+            f"it cannot be imported: {type(error).__name__}: {error}", where=str(model.path), do="correct it"
+        ) from error
+    function: Callable[..., Any] = module.model
+    return function

@@ -1,0 +1,210 @@
+"""gold -> published/: written beside, synced, renamed, recorded, then the pointer swapped."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pipeline import __version__
+from pipeline.errors import PublishError
+from pipeline.failpoints import failpoint
+from pipeline.project.model import Model
+from pipeline.published import MANIFEST, current, damaged, file_hash, point_to, read_manifest, sync, versions
+from pipeline.settings import Settings
+from pipeline.sql import columns_list, literal, table_name
+from pipeline.steps.context import Run, StepResult
+from pipeline.warehouse.database import Database
+from pipeline.warehouse.ledger import TableState, files_since, publications, record_publication, table_states
+
+
+def publish(run: Run) -> StepResult:
+    """Publish all of gold as one new version; unchanged tables are hard-linked from the last one."""
+    published = run.project.settings.published
+    published.mkdir(parents=True, exist_ok=True)
+    states = table_states(run.database)
+    gold = [run.project.graph.models[name] for name in run.project.graph.layer("gold") if name in states]
+    last = last_publication(run.database)
+    _remove_leftovers(published, last)
+    version = _next_version(published, last)
+    beside = published / f".building-{version}"
+    beside.mkdir()
+    tables = {model.name.partition(".")[2]: _table(run, model, states, beside, last) for model in gold}
+    _write_manifest(run, beside, version, tables)
+    failpoint("publish.before_rename")
+    os.rename(beside, published / version)
+    sync(published)
+    failpoint("publish.after_rename")
+    with run.database.transaction():
+        built = {model.name: states[model.name].version for model in gold}
+        record_publication(run.database, version, "publish", run.run_id, json.dumps(built), run.now)
+        failpoint("publish.before_commit")
+    failpoint("publish.after_commit")
+    swap(published, version)
+    _prune(published, run.project.settings.keep_versions)
+    failpoint("publish.after_prune")
+    rows = sum(table["rows"] for table in tables.values())
+    return StepResult("succeeded", rows_in=rows, rows_out=rows, version=version)
+
+
+def swap(published: Path, version: str) -> None:
+    """Make a version the current one."""
+    failpoint("publish.before_swap")
+    point_to(published, version)
+    failpoint("publish.after_swap")
+
+
+def last_publication(database: Database) -> dict[str, Any] | None:
+    """The last version written (not rolled back to), with `tables` as a dict."""
+    found = [row for row in publications(database) if row["kind"] != "rollback"]
+    return {**found[-1], "tables": json.loads(found[-1]["tables"])} if found else None
+
+
+def reconcile(database: Database, settings: Settings, now: Any) -> None:
+    """Finish what a crash cut off: the ledger's last publication is what the pointer must name.
+
+    A new warehouse beside older versions takes them over, so that numbers go on.
+    """
+    published, rows = settings.published, publications(database)
+    pointed = current(published)
+    if not rows and pointed:
+        for version in versions(published):
+            record_publication(database, version, "adopted", None, "{}", now)
+        if versions(published)[-1:] != [pointed]:
+            record_publication(database, pointed, "rollback", None, "{}", now)
+    elif rows and rows[-1]["version"] != pointed and (published / rows[-1]["version"] / MANIFEST).exists():
+        swap(published, rows[-1]["version"])
+
+
+def _remove_leftovers(published: Path, last: dict[str, Any] | None) -> None:
+    """What a crash left: unfinished folders, and versions that the ledger never heard of."""
+    for folder in published.glob(".building-*"):
+        shutil.rmtree(folder)
+    for version in versions(published):
+        if last is None or version > last["version"]:
+            shutil.rmtree(published / version)
+
+
+def _next_version(published: Path, last: dict[str, Any] | None) -> str:
+    known = [int(version) for version in versions(published)] + ([int(last["version"])] if last else [])
+    return f"{max(known, default=0) + 1:06d}"
+
+
+def _table(
+    run: Run, model: Model, states: dict[str, TableState], beside: Path, last: dict[str, Any] | None
+) -> dict[str, Any]:
+    name, published = model.name.partition(".")[2], run.project.settings.published
+    path = beside / f"{name}.parquet"
+    before = _entry_before(published, name, last)
+    if before and last and last["tables"].get(model.name) == states[model.name].version:
+        os.link(published / last["version"] / before["file"], path)
+        return {**before, **_described(run, model)}
+    order = f" ORDER BY {columns_list(model.header.key)}" if model.header.kind == "view" and model.header.key else ""
+    with run.database.in_order():
+        run.database.run(
+            f"COPY (SELECT * FROM {table_name(model.name)}{order}) TO {literal(str(path))} "
+            "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, PARQUET_VERSION v1)"
+        )
+    sync(path)
+    failpoint("publish.after_parquet")
+    return {
+        **_described(run, model),
+        "file": path.name,
+        "rows": _rows(run, model, path),
+        "bytes": path.stat().st_size,
+        "sha256": file_hash(path),
+        "run_id": states[model.name].run_id,
+        "input_files": _input_files(run, model, before),
+        "last_batch": run.database.value("SELECT coalesce(max(batch), 0) FROM ledger.files"),
+    }
+
+
+def _entry_before(published: Path, name: str, last: dict[str, Any] | None) -> dict[str, Any] | None:
+    if last is None or not (published / last["version"] / MANIFEST).exists():
+        return None
+    entry: dict[str, Any] | None = read_manifest(published, last["version"])["tables"].get(name)
+    return entry if entry and (published / last["version"] / entry["file"]).exists() else None
+
+
+def _rows(run: Run, model: Model, path: Path) -> int:
+    """Rows of the written file, counted in it and in the table. Raises PublishError if they differ."""
+    written = int(run.database.value("SELECT sum(num_rows) FROM parquet_file_metadata(?)", [str(path)]) or 0)
+    held = int(run.database.value(f"SELECT count(*) FROM {table_name(model.name)}"))
+    if written != held:
+        raise PublishError(
+            f"the file has {written} rows but the table {held}", where=model.name, do="run again and report this"
+        )
+    return written
+
+
+def _described(run: Run, model: Model) -> dict[str, Any]:
+    layer, _, name = model.name.partition(".")
+    columns = run.database.columns(layer, name)
+    return {
+        "description": model.header.description,
+        "key": [model.header.surrogate_key] if model.header.surrogate_key else model.header.key,
+        "business_key": model.header.key,
+        "foreign_keys": model.header.foreign_keys,
+        "columns": [
+            {"name": column, "type": kind, "description": model.header.columns.get(column, "")}
+            for column, kind in columns.items()
+        ],
+    }
+
+
+def _input_files(run: Run, model: Model, before: dict[str, Any] | None) -> list[dict[str, str]]:
+    """The files that came in since this table's last published file: what made it what it is."""
+    sources = [name.partition(".")[2] for name in run.project.graph.sources_of(model.name)]
+    since = int(before["last_batch"]) if before else 0
+    return [{"path": path, "sha256": sha} for path, sha in files_since(run.database, sources, since)]
+
+
+def _write_manifest(run: Run, beside: Path, version: str, tables: dict[str, Any]) -> None:
+    manifest = {
+        "version": version,
+        "published_at": run.now.isoformat() + "Z",
+        "run_id": run.run_id,
+        "flow": run.project.flow,
+        "goldfeed": __version__,
+        "tables": tables,
+    }
+    path = beside / MANIFEST
+    path.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    sync(path)
+    sync(beside)
+
+
+def _prune(published: Path, keep: int) -> None:
+    """Remove the oldest versions; never the current one. A reader that holds a file open keeps it."""
+    kept = versions(published)[-keep:]
+    for version in versions(published):
+        if version not in kept and version != current(published):
+            shutil.rmtree(published / version)
+
+
+def roll_back(database: Database, settings: Settings, version: str | None, now: Any) -> str:
+    """Make an older version current, after checking its files. Returns it.
+
+    Raises PublishError when there is none, or it is damaged.
+    """
+    published = settings.published
+    kept, pointed = versions(published), current(published)
+    if version is None:
+        older = [name for name in kept if pointed is None or name < pointed]
+        if not older:
+            raise PublishError(
+                "there is no older version to go back to", where=str(published), do="`goldfeed history` lists them"
+            )
+        version = older[-1]
+    read_manifest(published, version)
+    wrong = damaged(published, version)
+    if wrong:
+        raise PublishError(
+            f"version {version} is damaged ({', '.join(wrong)})", where=str(published), do="choose another"
+        )
+    with database.transaction():
+        record_publication(database, version, "rollback", None, "{}", now)
+    swap(published, version)
+    return version

@@ -1,0 +1,122 @@
+"""Text to typed value, in SQL: nothing is rounded, shifted or guessed without a word.
+
+Each traps what a bare TRY_CAST lets through on DuckDB 2.0.0: '12.6' as an
+integer is 13, '12.345' as decimal(18,2) is 12.35, '0x1F' and '1_000' are
+numbers, 'infinity' is a date, and '... +02' as a timestamp loses its zone.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.project.source import Column
+from pipeline.sql import literal
+
+ISO_FORMATS = {"%Y-%m-%d %H:%M:%S": "____-__-__ __:__:__", "%Y-%m-%d": "____-__-__"}
+_DATE = r"([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-[0-9]{1,2}-[0-9]{1,2}"
+_CLOCK = r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
+_CURRENCY = r"( ?([A-Za-z]{3}|[€$£¥]))?"
+
+
+def given(raw: str) -> str:
+    """The text without outer blanks; NULL when nothing is left."""
+    return f"nullif(trim({raw}), '')"
+
+
+def value(raw: str, column: Column) -> str:
+    """An expression that gives the typed value of `raw` (a quoted column of text), or NULL if it does not fit."""
+    if column.type in ("varchar", "text"):
+        return raw
+    text = given(raw)
+    if column.type.startswith("decimal"):
+        return _decimal(text, column)
+    if column.type in ("double", "real"):
+        return _float(text, column)
+    if column.is_number:
+        return _integer(text, column)
+    if column.type in ("date", "timestamp"):
+        return _moment(text, column)
+    if column.type == "time" and column.format:
+        return f"CAST({_by_formats(text, column)} AS TIME)"
+    return f"TRY_CAST({text} AS {column.type.upper()})"
+
+
+def _matched(text: str, pattern: str, result: str) -> str:
+    return f"CASE WHEN regexp_full_match({text}, {literal(pattern)}) THEN {result} END"
+
+
+def _integer(text: str, column: Column) -> str:
+    kind = column.type.upper()
+    plain = _matched(text, r"[+-]?[0-9]+(\.0*)?", f"TRY_CAST({text} AS {kind})")
+    if not column.format:
+        return plain
+    return _first([plain, *(_written(text, style, 0, kind, True) for style in column.format)])
+
+
+def _decimal(text: str, column: Column) -> str:
+    kind = column.type.upper()
+    scale = int(re.findall(r"\d+", column.type)[1])
+    digits = rf"(\.[0-9]{{0,{scale}}}0*)?"
+    plain = _matched(text, rf"[+-]?([0-9]+{digits}|\.[0-9]{{1,{max(scale, 1)}}}0*)", f"TRY_CAST({text} AS {kind})")
+    if not column.format:
+        return plain
+    several = len(set(column.format)) > 1
+    styles = [_written(text, style, scale, kind, several) for style in column.format]
+    return _first([plain, *styles]) if column.format[0] == "decimal_point" or several else _first([*styles, plain])
+
+
+def _written(text: str, style: str, scale: int, kind: str, several: bool) -> str:
+    """A number with thousands marks, a decimal mark and a currency; with both styles allowed, only if unmistakable."""
+    group, mark = (r"\.", ",") if style == "decimal_comma" else (",", r"\.")
+    tail = rf"{mark}[0-9]{{1,{scale}}}0*" if scale else ""
+    optional = tail if several and tail else f"({tail})?" if tail else ""
+    number = rf"[+-]?([0-9]{{1,3}}({group}[0-9]{{3}})+{optional}|[0-9]+{optional if style == 'decimal_comma' else f'({tail})?'})"
+    bare = f"regexp_extract({text}, {literal('^' + number)})"
+    if style == "decimal_comma":
+        bare = f"replace(replace({bare}, '.', ''), ',', '.')"
+    else:
+        bare = f"replace({bare}, ',', '')"
+    return _matched(text, number + _CURRENCY, f"TRY_CAST({bare} AS {kind})")
+
+
+def _float(text: str, column: Column) -> str:
+    kind = column.type.upper()
+    cast = f"TRY_CAST({text} AS {kind})"
+    plain = _matched(
+        text, r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", f"CASE WHEN isfinite({cast}) THEN {cast} END"
+    )
+    if not column.format:
+        return plain
+    return _first([plain, *(_written(text, style, 15, kind, True) for style in column.format)])
+
+
+def _moment(text: str, column: Column) -> str:
+    kind = column.type.upper()
+    if column.format:
+        return _by_formats(text, column)
+    if kind == "DATE":
+        return _matched(text, rf"{_DATE}([ T]0{{1,2}}:00(:00(\.0+)?)?)?", f"TRY_CAST({text} AS DATE)")
+    zoned = f"make_timestamp(epoch_us(TRY_CAST({text} AS TIMESTAMPTZ)))"
+    return (
+        f"CASE WHEN {text} LIKE '____-__-__ __:__:__' AND {text} >= '0001' THEN TRY_CAST({text} AS TIMESTAMP) "
+        f"WHEN regexp_full_match({text}, {literal(f'{_DATE}([ T]{_CLOCK})?')}) THEN TRY_CAST({text} AS TIMESTAMP) "
+        f"WHEN regexp_full_match({text}, {literal(rf'{_DATE}[ T]{_CLOCK} ?(Z|[+-][0-9]{{2}}(:?[0-9]{{2}})?)')}) THEN {zoned} END"
+    )
+
+
+def _by_formats(text: str, column: Column) -> str:
+    """The formats in their order; the ISO ones by cast, which is quicker and as strict."""
+    kind = "TIMESTAMP" if column.type == "time" else column.type.upper()
+    tries = []
+    for style in column.format:
+        if style in ISO_FORMATS:
+            tries.append(
+                f"CASE WHEN {text} LIKE {literal(ISO_FORMATS[style])} AND {text} >= '0001' THEN TRY_CAST({text} AS {kind}) END"
+            )
+        else:
+            tries.append(f"CAST(try_strptime({text}, {literal(style)}) AS {kind})")
+    return _first(tries)
+
+
+def _first(tries: list[str]) -> str:
+    return tries[0] if len(tries) == 1 else f"coalesce({', '.join(tries)})"

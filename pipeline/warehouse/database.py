@@ -1,0 +1,187 @@
+"""The DuckDB file: opened once, by one process, through one thin object."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from pipeline.errors import GoldfeedError, PermanentError, TransientError, UsageError, WarehouseBusy
+from pipeline.settings import Settings
+
+MINIMUM = (2, 0, 0)
+Row = tuple[Any, ...]
+
+
+class Database:
+    """One connection to the warehouse. All times are UTC, naive."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+        self._connection, self.path = connection, path
+
+    def run(self, statement: str, values: Sequence[Any] = ()) -> None:
+        """Execute one statement; engine errors become ours (see `translated`)."""
+        with translated(str(self.path)):
+            self._connection.execute(statement, list(values) or None)
+
+    def rows(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
+        """Execute one statement and fetch all it gives."""
+        with translated(str(self.path)):
+            return self._connection.execute(statement, list(values) or None).fetchall()
+
+    def value(self, statement: str, values: Sequence[Any] = ()) -> Any:
+        """The first column of the first row, or None."""
+        found = self.rows(statement, values)
+        return found[0][0] if found else None
+
+    def described(self, statement: str, values: Sequence[Any] = ()) -> tuple[list[str], list[str], list[Row]]:
+        """Column names, their types and all rows of a query."""
+        with translated(str(self.path)):
+            cursor = self._connection.execute(statement, list(values) or None)
+            names = [str(column[0]) for column in cursor.description or []]
+            types = [str(column[1]) for column in cursor.description or []]
+            return names, types, cursor.fetchall()
+
+    def query(self, statement: str) -> tuple[list[str], list[Row]]:
+        """A person's one statement. Raises UsageError when it is wrong or not allowed on a read-only file."""
+        try:
+            found = self._connection.extract_statements(statement)
+            if len(found) != 1:
+                raise UsageError("a query is one statement", where="query", do="give one SELECT")
+            self._connection.execute("SET enable_external_access = false")
+            cursor = self._connection.execute(found[0])
+            return [str(column[0]) for column in cursor.description or []], cursor.fetchall()
+        except duckdb.Error as error:
+            raise UsageError(first_line(error), where="query", do="correct the SQL") from error
+
+    def insert_many(self, insert: str, names: Sequence[str] | None, rows: Sequence[Sequence[Any]]) -> None:
+        """Run `insert` (ending in FROM) on rows given as parallel lists: one statement, whatever their number."""
+        if not rows:
+            return
+        names = names or [f"c{number}" for number in range(len(rows[0]))]
+        lists = ", ".join(f'unnest(?) AS "{name}"' for name in names)
+        self.run(f"{insert} (SELECT {lists}) s", [list(column) for column in zip(*rows, strict=True)])
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing: commit at the end, roll back on any error."""
+        self.run("BEGIN TRANSACTION")
+        try:
+            yield
+        except BaseException:
+            self._roll_back()
+            raise
+        self.run("COMMIT")
+
+    def _roll_back(self) -> None:
+        try:
+            self._connection.execute("ROLLBACK")
+        except duckdb.Error:
+            pass  # the engine has rolled back already, or the database is gone; the first error is the one to show
+
+    @contextmanager
+    def in_order(self) -> Iterator[None]:
+        """Keep the order of rows for the statements inside (slower; needed for line numbers and files)."""
+        self.run("SET preserve_insertion_order = true")
+        try:
+            yield
+        finally:
+            self.run("SET preserve_insertion_order = false")
+
+    def checkpoint(self) -> None:
+        """Write everything to the file: after each schema change (DESIGN.md, duckdb#22124)."""
+        self.run("CHECKPOINT")
+
+    def columns(self, layer: str, table: str) -> dict[str, str]:
+        """Column -> type of a table; empty if there is none."""
+        found = self.rows(
+            "SELECT column_name, data_type FROM duckdb_columns() "
+            "WHERE database_name = current_database() AND schema_name = ? AND table_name = ? ORDER BY column_index",
+            [layer, table],
+        )
+        return {str(name): str(kind) for name, kind in found}
+
+    def same_type(self, one: str, other: str) -> bool:
+        """Whether two type names mean the same type to the engine (`int` and `INTEGER`)."""
+        return bool(self.value(f"SELECT typeof(CAST(NULL AS {one})) = typeof(CAST(NULL AS {other}))"))
+
+    def columns_of(self, relation: str) -> dict[str, str]:
+        """Column -> type of any table, temporary ones too."""
+        return {str(row[0]): str(row[1]) for row in self.rows(f"DESCRIBE {relation}")}
+
+    def close(self) -> None:
+        """Close the file; open transactions are rolled back."""
+        self._connection.close()
+
+
+def open_database(settings: Settings, *, read_only: bool = False) -> Database:
+    """Open the warehouse file, creating it if need be.
+
+    Raises WarehouseBusy when another process holds it, PermanentError when it cannot be read.
+    """
+    _check_engine()
+    path = settings.warehouse
+    config: dict[str, Any] = {
+        "memory_limit": settings.memory_limit,
+        "threads": settings.threads,
+        "preserve_insertion_order": False,
+        "temp_directory": str(settings.scratch / "spill"),
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
+    try:
+        with translated(str(path)):
+            connection = duckdb.connect(str(path), read_only=read_only, config=config)
+    except WarehouseBusy:
+        raise
+    except GoldfeedError as error:
+        raise PermanentError(
+            "the warehouse file cannot be opened",
+            where=str(path),
+            do="move it away and type `goldfeed run --from-archive` to rebuild it from archive/",
+        ) from error
+    return Database(connection, path)
+
+
+def _check_engine() -> None:
+    version = tuple(int(part) for part in re.findall(r"\d+", duckdb.__version__)[:3])
+    if version < MINIMUM:
+        raise PermanentError(
+            f"DuckDB {duckdb.__version__} is older than 2.0.0 and can leave the file unopenable after a crash",
+            do="type `make setup` to install the pinned version",
+        )
+
+
+_PASSING = (
+    duckdb.OutOfMemoryException,
+    duckdb.InterruptException,
+    duckdb.TransactionException,
+    duckdb.FatalException,
+)
+
+
+@contextmanager
+def translated(where: str) -> Iterator[None]:
+    """Turn an engine error into ours: transient where trying again can help."""
+    try:
+        yield
+    except duckdb.IOException as error:
+        text = first_line(error)
+        if "lock" in text.lower():
+            raise WarehouseBusy(
+                "another process holds the warehouse", where=where, do="wait until it ends, or stop it"
+            ) from error
+        raise TransientError(text, where=where, do="check the disk, then run again") from error
+    except _PASSING as error:
+        raise TransientError(first_line(error), where=where, do="free memory or disk, then run again") from error
+    except duckdb.Error as error:
+        raise PermanentError(first_line(error), where=where) from error
+
+
+def first_line(error: BaseException) -> str:
+    """The engine's own sentence, without its hints and query excerpt."""
+    return str(error).strip().splitlines()[0].rstrip(".")

@@ -1,0 +1,241 @@
+"""The ledger: what came, what ran and what was published, in the warehouse itself."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.resources import files
+from typing import Any
+
+from pipeline.errors import PermanentError
+from pipeline.warehouse.database import Database, Row
+
+LAYERS = ("bronze", "silver", "gold")
+
+
+@dataclass(frozen=True)
+class TableState:
+    """What the ledger knows of one table.
+
+    `version` goes up by one with each change of its rows; `watermark` is the
+    last bronze batch it has taken in; the counts are over its whole life
+    since the last rebuild.
+    """
+
+    name: str
+    version: int = 0
+    fingerprint: str = ""
+    watermark: int = 0
+    rows_in: int = 0
+    kept: int = 0
+    superseded: int = 0
+    quarantined: int = 0
+    run_id: int = 0
+
+
+@dataclass(frozen=True)
+class TaskRecord:
+    """One row of ledger.tasks."""
+
+    run_id: int
+    task: str
+    layer: str
+    table: str
+    status: str
+    attempts: int
+    rows_in: int
+    rows_out: int
+    rows_quarantined: int
+    rows_superseded: int
+    seconds: float
+    started_at: datetime
+    error: str | None
+
+
+def migrate(database: Database, now: datetime) -> None:
+    """Bring the schema up to date; a migration and its record share one transaction.
+
+    Raises PermanentError when the warehouse was made by a newer goldfeed.
+    """
+    steps = _migrations()
+    done = _applied(database)
+    if done > len(steps):
+        raise PermanentError(
+            f"the warehouse has schema {done} but this goldfeed knows only {len(steps)}",
+            where=str(database.path),
+            do="use the newer goldfeed that made it",
+        )
+    for number in range(done + 1, len(steps) + 1):
+        with database.transaction():
+            if number == 1:
+                for schema in (*LAYERS, "ledger"):
+                    database.run(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+                database.run(
+                    "CREATE TABLE ledger.migrations (migration INTEGER NOT NULL, applied_at TIMESTAMP NOT NULL)"
+                )
+            for statement in steps[number - 1]:
+                database.run(statement)
+            database.run("INSERT INTO ledger.migrations VALUES (?, ?)", [number, now])
+        database.checkpoint()
+
+
+def _migrations() -> list[list[str]]:
+    text = (files("pipeline.warehouse") / "schema.sql").read_text(encoding="utf-8")
+    blocks = re.split(r"^-- migration \d+:.*$", text, flags=re.M)[1:]
+    return [[part.strip() for part in block.split(";") if part.strip()] for block in blocks]
+
+
+def _applied(database: Database) -> int:
+    if not database.columns("ledger", "migrations"):
+        return 0
+    return int(database.value("SELECT coalesce(max(migration), 0) FROM ledger.migrations"))
+
+
+# ---------------------------------------------------------------- runs and tasks
+def next_run_id(database: Database) -> int:
+    """The number the next run will bear."""
+    return int(database.value("SELECT coalesce(max(run_id), 0) + 1 FROM ledger.runs"))
+
+
+def start_run(database: Database, run_id: int, flow: str, now: datetime) -> None:
+    """Record that a run began; runs that a crash left open are closed as interrupted."""
+    with database.transaction():
+        database.run("UPDATE ledger.runs SET status = 'interrupted', finished_at = ? WHERE status = 'running'", [now])
+        database.run("INSERT INTO ledger.runs VALUES (?, ?, 'running', ?, NULL, NULL, NULL)", [run_id, flow, now])
+
+
+def finish_run(
+    database: Database, run_id: int, status: str, now: datetime, version: str | None, error: str | None
+) -> None:
+    """Record how a run ended."""
+    database.run(
+        "UPDATE ledger.runs SET status = ?, finished_at = ?, version = ?, error = ? WHERE run_id = ?",
+        [status, now, version, error, run_id],
+    )
+
+
+def record_task(database: Database, task: TaskRecord) -> None:
+    """Add one task's row; inside the task's own transaction where it wrote something."""
+    database.run(
+        "INSERT INTO ledger.tasks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            task.run_id,
+            task.task,
+            task.layer,
+            task.table,
+            task.status,
+            task.attempts,
+            task.rows_in,
+            task.rows_out,
+            task.rows_quarantined,
+            task.rows_superseded,
+            task.seconds,
+            task.started_at,
+            task.error,
+        ],
+    )
+
+
+# ---------------------------------------------------------------- tables
+def table_states(database: Database) -> dict[str, TableState]:
+    """Every table the ledger knows, by full name."""
+    found = database.rows(
+        "SELECT table_name, version, fingerprint, watermark, rows_in, kept, superseded, quarantined, run_id "
+        "FROM ledger.tables"
+    )
+    return {row[0]: TableState(*row) for row in found}
+
+
+def table_inputs(database: Database) -> dict[str, dict[str, int]]:
+    """table -> {input: the version of it the table was built from}."""
+    found: dict[str, dict[str, int]] = {}
+    for table, name, version in database.rows("SELECT table_name, input, version FROM ledger.inputs"):
+        found.setdefault(table, {})[name] = version
+    return found
+
+
+def save_table(database: Database, state: TableState, inputs: dict[str, int], now: datetime) -> None:
+    """Replace a table's state; inside the transaction that changed the table."""
+    database.run("DELETE FROM ledger.tables WHERE table_name = ?", [state.name])
+    database.run(
+        "INSERT INTO ledger.tables VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            state.name,
+            state.version,
+            state.fingerprint,
+            state.watermark,
+            state.rows_in,
+            state.kept,
+            state.superseded,
+            state.quarantined,
+            state.run_id,
+            now,
+        ],
+    )
+    database.run("DELETE FROM ledger.inputs WHERE table_name = ?", [state.name])
+    for name, version in inputs.items():
+        database.run("INSERT INTO ledger.inputs VALUES (?, ?, ?)", [state.name, name, version])
+
+
+# ---------------------------------------------------------------- files
+def known_files(database: Database) -> dict[str, tuple[int, str, int]]:
+    """sha256 -> (file_id, path, modified_ns) of every file taken in."""
+    found = database.rows("SELECT sha256, file_id, path, modified_ns FROM ledger.files")
+    return {sha: (file_id, path, modified) for sha, file_id, path, modified in found}
+
+
+def last_file_id(database: Database) -> int:
+    """The highest file number given so far; batches have the same numbers until rows are replayed."""
+    return int(database.value("SELECT coalesce(max(file_id), 0) FROM ledger.files"))
+
+
+def record_delivery(
+    database: Database,
+    run_id: int,
+    path: str,
+    sha256: str | None,
+    outcome: str,
+    now: datetime,
+    *,
+    file_id: int | None = None,
+    reason: str | None = None,
+) -> None:
+    """Add one row to ledger.deliveries: loaded, duplicate or rejected."""
+    database.run(
+        "INSERT INTO ledger.deliveries VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [run_id, path, sha256, outcome, file_id, reason, now],
+    )
+
+
+def files_since(database: Database, sources: list[str], batch: int) -> list[Row]:
+    """(path, sha256) of the files of some sources that came after a batch, oldest first."""
+    return database.rows(
+        "SELECT path, sha256 FROM ledger.files WHERE list_contains(?, source) AND batch > ? ORDER BY batch",
+        [sources, batch],
+    )
+
+
+def latest_batch(database: Database) -> int:
+    """The last batch taken in, over all sources."""
+    return int(database.value("SELECT coalesce(max(batch), 0) FROM ledger.files"))
+
+
+# ---------------------------------------------------------------- publications
+def publications(database: Database) -> list[dict[str, Any]]:
+    """Every publication and rollback, oldest first."""
+    names, _, rows = database.described(
+        "SELECT publication_id, version, kind, run_id, tables, published_at FROM ledger.publications "
+        "ORDER BY publication_id"
+    )
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def record_publication(
+    database: Database, version: str, kind: str, run_id: int | None, tables: str, now: datetime
+) -> None:
+    """Add a publication (kind publish, rollback or adopted); `tables` is JSON {table: version}."""
+    number = int(database.value("SELECT coalesce(max(publication_id), 0) + 1 FROM ledger.publications"))
+    database.run(
+        "INSERT INTO ledger.publications VALUES (?, ?, ?, ?, ?, ?)", [number, version, kind, run_id, tables, now]
+    )

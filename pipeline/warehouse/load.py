@@ -1,0 +1,250 @@
+"""CSV files of one layout into typed rows: read once, cast, counted, set aside or kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from pipeline.errors import AccountingError
+from pipeline.landing.guard import Ready
+from pipeline.project.source import LINEAGE, Source
+from pipeline.sql import columns_list, literal, quoted, table_name
+from pipeline.warehouse.casts import given, value
+from pipeline.warehouse.database import Database
+
+BLANK_KEY = 10_000
+
+
+@dataclass(frozen=True)
+class Group:
+    """Files of one layout, read together. `files[i]` has number `first_id + i`."""
+
+    source: Source
+    files: list[Ready]
+    first_id: int
+    columns: dict[str, str]
+
+    @property
+    def careful(self) -> bool:
+        return self.files[0].careful
+
+
+def bronze_columns(database: Database, source: Source) -> dict[str, str]:
+    """Data columns of a bronze table and their types, lineage left out; empty if there is no table."""
+    found = database.columns("bronze", source.name)
+    return {name: kind for name, kind in found.items() if name not in LINEAGE}
+
+
+def create_bronze(database: Database, source: Source) -> None:
+    """Make the bronze table of a source."""
+    columns = ", ".join(f"{quoted(name)} {spec.type.upper()}" for name, spec in source.columns.items())
+    database.run(
+        f"CREATE TABLE IF NOT EXISTS {table_name(source.table)} ({columns}, "
+        "_file_id INTEGER NOT NULL, _line BIGINT NOT NULL, _batch INTEGER NOT NULL, _loaded_at TIMESTAMP NOT NULL)"
+    )
+
+
+def read_group(database: Database, group: Group) -> None:
+    """Read and cast a group into the temporary table `raw`, broken lines into `broken`.
+
+    `raw` has the bronze columns, `_bad` (the number of the first column that
+    does not fit, or NULL), `_f` (the file's place in the group) and `_line`.
+    """
+    for table in ("reject_errors", "reject_scans", "raw", "broken"):
+        database.run(f"DROP TABLE IF EXISTS temp.{table}")
+    with database.in_order():
+        database.run(f"CREATE TEMP TABLE raw AS {_typed(group)}", [[str(file.path) for file in group.files]])
+    database.run("CREATE TEMP TABLE broken (_f INTEGER, line BIGINT, reason VARCHAR, raw VARCHAR)")
+    database.run(
+        "INSERT INTO broken SELECT list_position(?, s.file_path) - 1, e.line, "
+        "first(CASE e.error_type WHEN 'MISSING COLUMNS' THEN 'too few columns' WHEN 'TOO MANY COLUMNS' "
+        "THEN 'too many columns' WHEN 'UNQUOTED VALUE' THEN 'text after a closing quote, or a quote never closed' "
+        "ELSE lower(e.error_type) END ORDER BY e.column_idx), first(ltrim(e.csv_line, chr(10) || chr(13)) ORDER BY e.column_idx) "
+        "FROM reject_errors e JOIN reject_scans s USING (scan_id, file_id) GROUP BY s.file_path, e.line",
+        [[str(file.path) for file in group.files]],
+    )
+    if group.careful:
+        _add_set_aside(database, group)
+
+
+def _typed(group: Group) -> str:
+    """The SELECT that reads the files as text, and casts."""
+    layout = group.files[0].layout
+    names = [f"h{number}" for number in range(layout.width)]
+    if group.careful:
+        names.insert(0, "_line")
+    spec = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
+    values, checks = [], []
+    fields = {name: f"h{number}" for number, name in enumerate(layout.fields) if name}
+    for number, (name, kind) in enumerate(group.columns.items()):
+        column = group.source.columns.get(name)
+        raw = fields.get(name)
+        if raw is None:
+            values.append(f"CAST(NULL AS {kind}) AS {quoted(name)}")
+        else:
+            values.append(f"{value(raw, column) if column else raw} AS {quoted(name)}")
+            if column and column.on_error == "quarantine" and column.type not in ("varchar", "text"):
+                checks.append(f"WHEN {quoted(name)} IS NULL AND {given(raw)} IS NOT NULL THEN {number}")
+        if raw is not None and name in group.source.key:
+            checks.append(f"WHEN {given(raw)} IS NULL THEN {BLANK_KEY + number}")
+    # a column left out is read all the same: the reader reports broken lines only for the columns that a query reads
+    checks += [f"WHEN strlen(h{number}) > 1000000000 THEN -1" for number, name in enumerate(layout.fields) if not name]
+    line = "CAST(_line AS BIGINT)" if group.careful else "CAST(NULL AS BIGINT)"
+    inner = ", ".join(
+        [*values, f"{line} AS _line", "CAST(file_index AS INTEGER) AS _f", *names[1 if group.careful else 0 :]]
+    )
+    bad = f"CASE {' '.join(checks)} END" if checks else "NULL"
+    outer = f"{columns_list(group.columns)}, _line, _f, CAST({bad} AS INTEGER) AS _bad"
+    return (
+        f"SELECT {outer} FROM (SELECT {inner} FROM read_csv(?, columns = {{{spec}}}, auto_detect = false, "
+        f"header = {'false' if group.careful else 'true'}, delim = {literal(layout.delimiter)}, quote = '\"', "
+        "escape = '\"', nullstr = '', strict_mode = true, store_rejects = true, rejects_limit = 0))"
+    )
+
+
+def _add_set_aside(database: Database, group: Group) -> None:
+    """The lines that the careful reader set aside; what DuckDB rejects of its output bears its line in front."""
+    database.run(
+        "UPDATE broken SET line = CAST(regexp_extract(raw, '^[0-9]+') AS BIGINT), raw = regexp_replace(raw, '^[0-9]+.', '')"
+    )
+    for number, file in enumerate(group.files):
+        if file.broken is not None and file.broken.stat().st_size:
+            database.run(
+                "INSERT INTO broken SELECT ?, line, reason, raw FROM read_csv(?, columns = {'line': 'BIGINT', "
+                "'reason': 'VARCHAR', 'raw': 'VARCHAR'}, auto_detect = false, header = false, delim = ',', quote = '\"', "
+                "escape = '\"', max_line_size = 8000000)",
+                [number, str(file.broken)],
+            )
+
+
+def read_counts(database: Database, group: Group) -> list[tuple[int, int]]:
+    """(rows read, lines broken) of each file of the group."""
+    rows: dict[int, int] = dict(database.rows("SELECT _f, count(*) FROM raw GROUP BY _f"))
+    broken: dict[int, int] = dict(database.rows("SELECT _f, count(*) FROM broken GROUP BY _f"))
+    return [(rows.get(number, 0), broken.get(number, 0)) for number in range(len(group.files))]
+
+
+def number_lines(database: Database, group: Group) -> None:
+    """Make the temporary table `shift`: for each file, by how much a row's place is off its line.
+
+    The rows of a file stand in `raw` in order and without gaps, so a row's
+    line is its place, plus the header, plus the broken lines before it.
+    """
+    database.run("DROP TABLE IF EXISTS temp.shift")
+    database.run(
+        "CREATE TEMP TABLE shift AS "
+        "WITH first AS (SELECT _f, min(rowid) AS base FROM raw GROUP BY _f), "
+        "holes AS (SELECT _f, line - 2 - (row_number() OVER (PARTITION BY _f ORDER BY line) - 1) AS place, "
+        "row_number() OVER (PARTITION BY _f ORDER BY line) AS behind FROM broken), "
+        "steps AS (SELECT _f, place, max(behind) AS behind FROM holes GROUP BY _f, place "
+        "UNION ALL SELECT _f, -1, 0 FROM first) "
+        "SELECT steps._f, place + base AS from_row, 2 + behind - base AS shift FROM steps JOIN first USING (_f)"
+    )
+
+
+def _rows(group: Group, database: Database) -> str:
+    """`raw` with the physical line of each row."""
+    if group.careful:
+        return "(SELECT * FROM raw)"
+    columns = f"{columns_list(group.columns, 'r')}, r._f, r._bad"
+    if len(group.files) == 1 and not database.value("SELECT count(*) FROM broken"):
+        return f"(SELECT {columns}, r.rowid + 2 AS _line FROM raw r)"
+    return (
+        f"(SELECT {columns}, r.rowid + s.shift AS _line FROM raw r "
+        "ASOF JOIN shift s ON r._f = s._f AND r.rowid >= s.from_row)"
+    )
+
+
+def insert_rows(database: Database, group: Group, now: datetime) -> None:
+    """Add the rows that fit to bronze; each with file, line, batch and time."""
+    names = columns_list(group.columns)
+    database.run(
+        f"INSERT INTO {table_name(group.source.table)} ({names}, _file_id, _line, _batch, _loaded_at) "
+        f"SELECT {names}, CAST(_f + ? AS INTEGER), _line, CAST(_f + ? AS INTEGER), CAST(? AS TIMESTAMP) "
+        f"FROM {_rows(group, database)} WHERE _bad IS NULL",
+        [group.first_id, group.first_id, now],
+    )
+
+
+def misfits(database: Database, group: Group) -> list[tuple[int, int, int]]:
+    """(file's place, line, number of the column) of the rows that do not fit, in order."""
+    return [
+        (int(place), int(line), int(bad))
+        for place, line, bad in database.rows(
+            f"SELECT _f, _line, _bad FROM {_rows(group, database)} WHERE _bad IS NOT NULL ORDER BY ALL"
+        )
+    ]
+
+
+def reason_of(group: Group, bad: int) -> tuple[str, str]:
+    """(column, reason) of a misfit."""
+    name = list(group.columns)[bad % BLANK_KEY]
+    if bad >= BLANK_KEY:
+        return name, f"{name} is blank but part of the key"
+    return name, f"{name} is not a {group.source.columns[name].type}"
+
+
+def insert_quarantine(database: Database, group: Group, side: Path, run_id: int, now: datetime) -> int:
+    """Add the broken lines, and the misfits listed in the CSV file `side`, to quarantine. Returns how many."""
+    first = int(database.value("SELECT coalesce(max(quarantine_id), 0) FROM ledger.quarantine"))
+    misfit = (
+        "SELECT _f, line, reason, column_name, raw FROM read_csv(?, columns = {'_f': 'INTEGER', 'line': 'BIGINT', "
+        "'reason': 'VARCHAR', 'column_name': 'VARCHAR', 'raw': 'VARCHAR'}, auto_detect = false, header = false, "
+        "delim = ',', quote = '\"', escape = '\"', max_line_size = 8000000)"
+    )
+    database.run(
+        "INSERT INTO ledger.quarantine SELECT ? + row_number() OVER (ORDER BY _f, line), ?, _f + ?, line, reason, "
+        "column_name, raw, _f + ?, ?, ? FROM (SELECT _f, line, reason, NULL AS column_name, raw FROM broken "
+        f"UNION ALL {misfit})",
+        [first, group.source.name, group.first_id, group.first_id, run_id, now, str(side)],
+    )
+    return int(database.value("SELECT coalesce(max(quarantine_id), 0) FROM ledger.quarantine")) - first
+
+
+def loaded_counts(database: Database, group: Group) -> dict[int, tuple[int, int]]:
+    """file_id -> (bronze rows, quarantined rows), counted in the tables themselves."""
+    last = group.first_id + len(group.files) - 1
+    kept: dict[int, int] = dict(
+        database.rows(
+            f"SELECT _file_id, count(*) FROM {table_name(group.source.table)} WHERE _batch BETWEEN ? AND ? GROUP BY 1",
+            [group.first_id, last],
+        )
+    )
+    aside: dict[int, int] = dict(
+        database.rows(
+            "SELECT file_id, count(*) FROM ledger.quarantine WHERE source = ? AND batch BETWEEN ? AND ? GROUP BY 1",
+            [group.source.name, group.first_id, last],
+        )
+    )
+    return {number: (kept.get(number, 0), aside.get(number, 0)) for number in range(group.first_id, last + 1)}
+
+
+def check_balance(group: Group, counts: dict[int, tuple[int, int]]) -> None:
+    """Promise 2 for each file: lines = header + blank + bronze + quarantine. Raises AccountingError."""
+    for place, file in enumerate(group.files):
+        kept, aside = counts[group.first_id + place]
+        if kept + aside != file.expected:
+            raise AccountingError(
+                f"{file.expected} records were counted in the file, but {kept} went to bronze and {aside} to quarantine",
+                where=file.looked.found.name,
+                do="nothing was written; please report this file",
+            )
+
+
+def group_key(ready: Ready) -> tuple[object, ...]:
+    """Files with the same key can be read together."""
+    return ready.careful, ready.layout.delimiter, ready.layout.fields
+
+
+def split(files: Sequence[Ready], size: int, most: int = 500) -> list[list[Ready]]:
+    """Cut a list of files into runs of one layout, of at most `size` bytes and `most` files."""
+    groups: dict[tuple[object, ...], list[list[Ready]]] = {}
+    for file in files:
+        runs = groups.setdefault(group_key(file), [[]])
+        held = sum(other.looked.facts.size for other in runs[-1])
+        if runs[-1] and (held + file.looked.facts.size > size or len(runs[-1]) >= most):
+            runs.append([])
+        runs[-1].append(file)
+    return [run for runs in groups.values() for run in runs]

@@ -1,0 +1,91 @@
+"""Rows set aside by a rule: recorded with file, line, reason and the raw line from archive/."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+
+from pipeline.landing.archive import content, path_of
+from pipeline.landing.header import read_layout
+from pipeline.landing.look import CHUNK, python_encoding
+from pipeline.landing.raw import careful_lines, plain_lines
+from pipeline.project.source import Source
+from pipeline.settings import Settings, bytes_of
+from pipeline.warehouse.database import Database
+
+_SIDE = (
+    "read_csv(?, columns = {'file_id': 'INTEGER', 'line': 'BIGINT', 'reason': 'VARCHAR', 'column_name': 'VARCHAR', "
+    "'raw': 'VARCHAR'}, auto_detect = false, header = false, delim = ',', quote = '\"', escape = '\"', "
+    "max_line_size = 8000000)"
+)
+
+
+def next_number(database: Database) -> int:
+    """The highest quarantine number given so far."""
+    return int(database.value("SELECT coalesce(max(quarantine_id), 0) FROM ledger.quarantine"))
+
+
+def set_aside_lines(
+    database: Database,
+    table: str,
+    aside: str,
+    sources: dict[str, Source],
+    settings: Settings,
+    run_id: int,
+    now: datetime,
+) -> int:
+    """Record the rows of the temporary table `aside` (_file_id, _line, reason, column_name). Returns how many."""
+    found = database.rows(f"SELECT _file_id, _line, reason, column_name FROM {aside} ORDER BY _file_id, _line")
+    if not found:
+        return 0
+    side = settings.scratch / "aside.csv"
+    side.parent.mkdir(parents=True, exist_ok=True)
+    with open(side, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
+        for file_id, rows in groupby(found, key=lambda row: row[0]):
+            reasons = {line: (reason, column) for _, line, reason, column in rows}
+            for line, raw in archived_lines(database, file_id, sorted(reasons), sources, settings):
+                writer.writerow((file_id, line, *reasons[line], raw))
+    database.run(
+        "INSERT INTO ledger.quarantine SELECT ? + row_number() OVER (ORDER BY file_id, line), ?, file_id, line, reason, "
+        f"nullif(column_name, ''), raw, file_id, ?, ? FROM {_SIDE}",
+        [next_number(database), table, run_id, now, str(side)],
+    )
+    side.unlink()
+    return len(found)
+
+
+def set_aside_rows(database: Database, table: str, aside: str, run_id: int, now: datetime) -> int:
+    """Record rows that have no line of their own (reason, raw as JSON); they replace those of the last build."""
+    database.run("DELETE FROM ledger.quarantine WHERE source = ?", [table])
+    database.run(
+        "INSERT INTO ledger.quarantine SELECT ? + row_number() OVER (ORDER BY raw), ?, NULL, NULL, reason, NULL, raw, "
+        f"NULL, ?, ? FROM {aside}",
+        [next_number(database), table, run_id, now],
+    )
+    return int(database.value(f"SELECT count(*) FROM {aside}"))
+
+
+def archived_lines(
+    database: Database, file_id: int, wanted: list[int], sources: dict[str, Source], settings: Settings
+) -> Iterator[tuple[int, str]]:
+    """(line, raw text) of lines of a file that is in archive/; without text if the archive has lost it."""
+    source, sha256, encoding, careful = database.rows(
+        "SELECT source, sha256, encoding, careful FROM ledger.files WHERE file_id = ?", [file_id]
+    )[0]
+    path = path_of(settings.archive, sha256)
+    if not path.exists():
+        yield from ((line, "") for line in wanted)
+    elif careful:
+        layout = read_layout(_head(path, encoding), sources[f"bronze.{source}"], set(), settings.max_columns)
+        limit = bytes_of(settings.max_line_bytes)
+        yield from careful_lines(content(path, CHUNK), encoding, layout, wanted, limit)
+    else:
+        yield from plain_lines(content(path, CHUNK), wanted)
+
+
+def _head(path: Path, encoding: str) -> str:
+    return next(content(path, CHUNK), b"").decode(python_encoding(encoding), "replace")
