@@ -1,0 +1,52 @@
+"""What the benchmarks share: one measured process, medians, a table."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = Path(os.environ.get("GOLDFEED_BENCH_WORK", ROOT / "bench" / "work"))
+MEMORY_LIMIT, THREADS = "1GB", 2
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Wall seconds, and peak resident memory in MB, of one process."""
+
+    seconds: float
+    memory: float
+    output: str
+
+
+def measured(words: Sequence[str], environ: dict[str, str] | None = None) -> Measured:
+    """Run a Python module in a process of its own. Raises CalledProcessError if it fails."""
+    began = time.monotonic()
+    done = subprocess.Popen(
+        [sys.executable, *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "GOLDFEED_MEMORY_LIMIT": MEMORY_LIMIT, "GOLDFEED_THREADS": str(THREADS), **(environ or {})},
+    )
+    assert done.stdout is not None
+    output = done.stdout.read()
+    _, status, usage = os.wait4(done.pid, 0)
+    done.returncode = os.waitstatus_to_exitcode(status)
+    if done.returncode:
+        raise subprocess.CalledProcessError(done.returncode, words, output)
+    return Measured(time.monotonic() - began, peak_megabytes(usage), output)
+
+
+def peak_megabytes(usage: resource.struct_rusage) -> float:
+    """Peak resident memory of a finished process."""
+    return usage.ru_maxrss / 1024
+
+
+def middle(runs: Sequence[Measured]) -> Measured:
+    """Medians of seconds and memory."""
+    return Measured(median(run.seconds for run in runs), median(run.memory for run in runs), runs[-1].output)
