@@ -213,7 +213,7 @@ def _do(run: Run, task: PlannedTask, order: Order) -> tuple[TaskResult, StepResu
 def _retrying(run: Run) -> Retrying:
     return Retrying(
         stop=stop_after_attempt(ATTEMPTS),
-        wait=wait_exponential_jitter(initial=0.2, max=5, jitter=0.2),
+        wait=wait_exponential_jitter(multiplier=0.2, max=5, jitter=0.2),
         retry=retry_if_exception_type(TransientError),
         sleep=run.clock.sleep,
         reraise=True,

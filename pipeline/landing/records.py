@@ -74,7 +74,7 @@ class Grammar:
             return "text after a closing quote, or a quote never closed"
         if count == self.width:
             return None
-        return f"{count} columns instead of {self.width}"
+        return "too few columns" if count < self.width else "too many columns"
 
 
 def lines_of(chunks: Iterable[bytes], encoding: str) -> Iterator[Line]:

@@ -270,7 +270,7 @@ def _commit_group(run: Run, group: load.Group, work: Path, tally: _Tally) -> Non
         _save_bronze(run, source, group, kept, aside)
         failpoint("ingest.before_commit")
     failpoint("ingest.after_commit")
-    for table in ("raw", "broken", "shift"):
+    for table in ("raw", "broken", "spans"):
         database.run(f"DROP TABLE IF EXISTS temp.{table}")
     for file in group.files:
         _remove(run, file.looked.found)

@@ -80,16 +80,13 @@ def _good_rows(model: Model) -> str:
 
 
 def _winners(run: Run, model: Model) -> str:
-    """One row a key: the newest. Only keys that occur twice go through a window: half the memory (DESIGN.md)."""
+    """One row a key: the newest."""
     if model.header.kind == "append":
         return _good_rows(model)
-    key = columns_list(model.header.key)
     order = newest_first(winning(run.project, model))
     return (
-        f"WITH good AS MATERIALIZED ({_good_rows(model)}), twice AS (SELECT {key} FROM good GROUP BY {key} HAVING count(*) > 1) "
-        f"SELECT * FROM good ANTI JOIN twice USING ({key}) UNION ALL "
-        f"(SELECT * FROM good SEMI JOIN twice USING ({key}) "
-        f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1)"
+        f"SELECT * FROM ({_good_rows(model)}) "
+        f"QUALIFY row_number() OVER (PARTITION BY {columns_list(model.header.key)} ORDER BY {order}) = 1"
     )
 
 

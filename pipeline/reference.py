@@ -1,0 +1,49 @@
+"""The tables of docs/: written from the code, so that they cannot fall behind it.
+
+`python -m pipeline.reference` prints them; a test compares them with docs/.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from pipeline.project.model import Header
+from pipeline.project.project import ProjectFile
+from pipeline.project.source import Column, SourceFile
+from pipeline.settings import SETTINGS
+
+
+def settings_table() -> str:
+    """Every setting, its variable, its default and what it does."""
+    rows = [
+        (f"`{row.name}`", f"`{row.variable}`", "the cores" if row.name == "threads" else f"`{row.default}`", row.help)
+        for row in SETTINGS
+    ]
+    return _table(("setting", "variable", "default", "what it does"), rows)
+
+
+def keys_table(kind: type[BaseModel]) -> str:
+    """Every key of a YAML block and what it means."""
+    rows = []
+    for name, field in kind.model_fields.items():
+        need = "required" if field.is_required() else ""
+        rows.append((f"`{field.alias or name}`", need, field.description or ""))
+    return _table(("key", "", "what it says"), rows)
+
+
+def _table(names: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [names, tuple("---" for _ in names), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+TABLES = {
+    "docs/settings.md": settings_table,
+    "docs/sources.md": lambda: keys_table(SourceFile),
+    "docs/sources.md#columns": lambda: keys_table(Column),
+    "docs/models.md": lambda: keys_table(Header),
+    "docs/start.md": lambda: keys_table(ProjectFile),
+}
+
+if __name__ == "__main__":
+    for place, table in TABLES.items():
+        print(f"{place}\n{table()}\n")
