@@ -1,0 +1,64 @@
+"""Customers by recency, frequency and money.
+
+---
+description: One row per customer with orders, scored 1 to 5 for how lately, how often and for how much they buy
+key: [customer_id]
+columns:
+  customer_id:     The shop's number of the customer
+  last_order_date: Day of the last order that was not canceled
+  recency_days:    Days from that order to the last order of all
+  frequency:       Orders that were not canceled
+  monetary:        Their items plus freight
+  recency_score:   5 for the fifth of the customers who bought last
+  frequency_score: 5 for the fifth who buy most often
+  monetary_score:  5 for the fifth who spend most
+  segment:         champions, loyal, new, at risk, lost or regular
+---
+"""
+
+import polars as pl
+
+
+def model(fact_orders: pl.LazyFrame, dim_customers: pl.LazyFrame) -> pl.LazyFrame:
+    """One row per customer from orders that were not canceled; unknown customers are left out."""
+    customers = dim_customers.filter(pl.col("customer_id").is_not_null()).select("customer_key", "customer_id")
+    totals = (
+        fact_orders.filter(pl.col("status") != "canceled")
+        .join(customers, on="customer_key")
+        .group_by("customer_id")
+        .agg(
+            pl.col("order_date").max().alias("last_order_date"),
+            pl.len().cast(pl.Int64).alias("frequency"),
+            pl.col("total_amount").sum().cast(pl.Decimal(18, 2)).alias("monetary"),
+        )
+    )
+    last_day = fact_orders.select(pl.col("order_date").max().alias("last_day"))
+    scored = totals.join(last_day, how="cross").select(
+        "customer_id",
+        "last_order_date",
+        (pl.col("last_day") - pl.col("last_order_date")).dt.total_days().cast(pl.Int32).alias("recency_days"),
+        "frequency",
+        "monetary",
+        fifth(pl.col("last_order_date")).alias("recency_score"),
+        fifth(pl.col("frequency")).alias("frequency_score"),
+        fifth(pl.col("monetary")).alias("monetary_score"),
+    )
+    return scored.with_columns(segment().alias("segment"))
+
+
+def fifth(value: pl.Expr) -> pl.Expr:
+    """The fifth of all rows a value is in, 5 the highest; equal values are in one fifth."""
+    return ((value.rank("max") * 5 + pl.len() - 1) // pl.len()).clip(1, 5).cast(pl.Int32)
+
+
+def segment() -> pl.Expr:
+    """A name for the scores, the first that fits."""
+    recency, frequency, monetary = (pl.col(f"{name}_score") for name in ("recency", "frequency", "monetary"))
+    return (
+        pl.when((recency >= 4) & (frequency >= 4) & (monetary >= 4)).then(pl.lit("champions"))
+        .when((recency >= 4) & (pl.col("frequency") == 1)).then(pl.lit("new"))
+        .when(frequency >= 4).then(pl.lit("loyal"))
+        .when((recency <= 2) & (monetary >= 4)).then(pl.lit("at risk"))
+        .when(recency == 1).then(pl.lit("lost"))
+        .otherwise(pl.lit("regular"))
+    )

@@ -1,0 +1,27 @@
+/* ---
+description: Every delivered version of a customer, cleaned
+kind: append
+rules:
+  has_time: updated_at IS NOT NULL
+columns:
+  customer_id:  The shop's number of the customer
+  first_name:   Given name
+  last_name:    Family name
+  email:        E-mail address, lower case
+  city:         Town
+  country:      Country code
+  segment:      Kind of customer
+  signed_up_at: When the customer signed up (UTC)
+  updated_at:   When the shop last changed it (UTC)
+--- */
+SELECT
+    trim(customer_id) AS customer_id,
+    nullif(trim(first_name), '') AS first_name,
+    nullif(trim(last_name), '') AS last_name,
+    nullif(lower(trim(email)), '') AS email,
+    nullif(trim(city), '') AS city,
+    nullif(upper(trim(country)), '') AS country,
+    nullif(lower(trim(segment)), '') AS segment,
+    signed_up_at,
+    updated_at
+FROM bronze.customers
