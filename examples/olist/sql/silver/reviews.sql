@@ -1,0 +1,22 @@
+/* ---
+description: One row per review of an order
+kind: upsert
+key: [review_id, order_id]
+columns:
+  review_id:   Number of the review
+  order_id:    The shop's number of the order
+  score:       1 to 5
+  title:       Title
+  message:     What the customer wrote, line breaks kept
+  created_at:  When it was asked for
+  answered_at: When it was written
+--- */
+SELECT
+    review_id,
+    order_id,
+    score,
+    title,
+    message,
+    created_at,
+    answered_at
+FROM bronze.reviews
