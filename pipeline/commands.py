@@ -264,7 +264,7 @@ def query(settings: Settings, sql: str, *, warehouse: bool, version: str | None,
     if json_out:
         show.print_json(show.objects(names, rows))
     else:
-        show.out().print(show.table(None, names, rows))
+        show.out().print(show.table(None, names, rows, marks=False))
 
 
 _QUARANTINE = (

@@ -58,8 +58,8 @@ def objects(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[dict[st
     ]
 
 
-def table(title: str | None, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
-    """A table; numbers to the right."""
+def table(title: str | None, names: Sequence[str], rows: Iterable[Sequence[Any]], *, marks: bool = True) -> Table:
+    """A table; numbers to the right, with marks between thousands unless they are data."""
     held = [list(row) for row in rows]
     shown = Table(title=title, title_justify="left", header_style="bold")
     for place, name in enumerate(names):
@@ -68,18 +68,18 @@ def table(title: str | None, names: Sequence[str], rows: Iterable[Sequence[Any]]
         )
         shown.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in held:
-        shown.add_row(*(cell(value) for value in row))
+        shown.add_row(*(cell(value, marks=marks) for value in row))
     return shown
 
 
-def cell(value: Any) -> str:
+def cell(value: Any, *, marks: bool = True) -> str:
     """One value for a table cell."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        return f"{value:,}"
+        return f"{value:,}" if marks else str(value)
     text = escape("".join(letter if letter.isprintable() or letter == "\n" else "�" for letter in str(value)))
     colour = _COLOURS.get(text)
     return f"[{colour}]{text}[/{colour}]" if colour else text

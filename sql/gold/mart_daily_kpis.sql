@@ -8,7 +8,7 @@ columns:
   orders:              Number of orders
   items:               Pieces in the orders not canceled
   revenue:             Items plus freight of the orders not canceled
-  average_order_value: Revenue per order not canceled; NULL if there is none
+  average_order_value: Revenue per order not canceled, half a cent rounded up by whole numbers; NULL if there is none
   new_customers:       Customers whose first order is of this day
   returning_customers: Customers who had ordered on an earlier day
   cancellation_rate:   Share of the orders that are canceled; NULL if there is none
@@ -47,10 +47,18 @@ SELECT
     coalesce(d.orders, 0) AS orders,
     coalesce(d.items, 0) AS items,
     CAST(coalesce(d.revenue, 0) AS DECIMAL(18, 2)) AS revenue,
-    CAST(d.revenue / nullif(d.orders - d.canceled, 0) AS DECIMAL(18, 2)) AS average_order_value,
+    CAST(
+        CAST(
+            (CAST(d.revenue * 100 AS BIGINT) * 2 + (d.orders - d.canceled)) // nullif(2 * (d.orders - d.canceled), 0)
+            AS DECIMAL(18, 0)
+        ) * CAST(0.01 AS DECIMAL(3, 2)) AS DECIMAL(18, 2)
+    ) AS average_order_value,
     coalesce(d.new_customers, 0) AS new_customers,
     coalesce(d.returning_customers, 0) AS returning_customers,
-    CAST(d.canceled / nullif(d.orders, 0) AS DECIMAL(9, 4)) AS cancellation_rate,
+    CAST(
+        CAST((d.canceled * 20000 + d.orders) // nullif(2 * d.orders, 0) AS DECIMAL(9, 0)) * CAST(0.0001 AS DECIMAL(5, 4))
+        AS DECIMAL(9, 4)
+    ) AS cancellation_rate,
     CAST(coalesce(r.refunds, 0) AS DECIMAL(18, 2)) AS refunds
 FROM days AS d
 FULL JOIN refunds AS r ON r.paid_date = d.order_date

@@ -39,9 +39,17 @@ SELECT
     orders,
     items,
     revenue,
-    CAST(revenue / nullif(orders - canceled, 0) AS DECIMAL(18, 2)) AS average_order_value,
+    CAST(
+        CAST(
+            (CAST(revenue * 100 AS BIGINT) * 2 + (orders - canceled)) // nullif(2 * (orders - canceled), 0)
+            AS DECIMAL(18, 0)
+        ) * CAST(0.01 AS DECIMAL(3, 2)) AS DECIMAL(18, 2)
+    ) AS average_order_value,
     new_customers,
     returning_customers,
-    CAST(canceled / nullif(orders, 0) AS DECIMAL(9, 4)) AS cancellation_rate,
+    CAST(
+        CAST((canceled * 20000 + orders) // nullif(2 * orders, 0) AS DECIMAL(9, 0)) * CAST(0.0001 AS DECIMAL(5, 4))
+        AS DECIMAL(9, 4)
+    ) AS cancellation_rate,
     CAST(0 AS DECIMAL(18, 2)) AS refunds
 FROM days

@@ -35,12 +35,27 @@ WITH numbered AS (
         CAST(row_number() OVER (
             PARTITION BY invoice_no
             ORDER BY invoiced_at, raw_stock_code, description, quantity, unit_price, customer_id, country
-        ) AS INTEGER) AS line_number,
+        ) AS INTEGER) AS line_number
+    FROM silver.lines
+),
+
+counted AS (
+    SELECT
+        invoice_no,
+        raw_stock_code,
+        stock_code,
+        quantity,
+        invoiced_at,
+        unit_price,
+        customer_id,
+        country,
+        is_cancellation,
+        line_number,
         CAST(row_number() OVER (
             PARTITION BY invoice_no, raw_stock_code, description, quantity, invoiced_at, unit_price, customer_id, country
-            ORDER BY invoiced_at
+            ORDER BY line_number
         ) AS INTEGER) AS copy_number
-    FROM silver.lines
+    FROM numbered
 )
 
 SELECT
@@ -57,7 +72,7 @@ SELECT
     n.unit_price,
     CAST(0 AS DECIMAL(18, 3)) AS freight_amount,
     CAST(n.quantity * n.unit_price AS DECIMAL(18, 3)) AS line_amount
-FROM numbered AS n
+FROM counted AS n
 LEFT JOIN gold.dim_products AS p
     ON p.stock_code = n.stock_code AND n.invoiced_at >= p.valid_from AND n.invoiced_at < p.valid_to
 LEFT JOIN gold.dim_customers AS c
