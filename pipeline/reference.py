@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pydantic import BaseModel
 
 from pipeline.project.model import Header
@@ -15,7 +17,7 @@ from pipeline.settings import SETTINGS
 
 def settings_table() -> str:
     """Every setting, its variable, its default and what it does."""
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (f"`{row.name}`", f"`{row.variable}`", "the cores" if row.name == "threads" else f"`{row.default}`", row.help)
         for row in SETTINGS
     ]
@@ -24,7 +26,7 @@ def settings_table() -> str:
 
 def keys_table(kind: type[BaseModel]) -> str:
     """Every key of a YAML block and what it means."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, field in kind.model_fields.items():
         need = "required" if field.is_required() else ""
         rows.append((f"`{field.alias or name}`", need, field.description or ""))
@@ -36,7 +38,7 @@ def _table(names: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-TABLES = {
+TABLES: dict[str, Callable[[], str]] = {
     "docs/settings.md": settings_table,
     "docs/sources.md": lambda: keys_table(SourceFile),
     "docs/sources.md#columns": lambda: keys_table(Column),

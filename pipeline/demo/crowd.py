@@ -52,9 +52,7 @@ class Crowd:
             self._city[number] = (self._city[number] + step) % len(people.CITIES)
         else:
             step = rng.randrange(1, len(people.SEGMENTS))
-            self._segment[number] = (self._segment[number] + step) % len(
-                people.SEGMENTS
-            )
+            self._segment[number] = (self._segment[number] + step) % len(people.SEGMENTS)
 
     def _line(self, number: int, updated_at: str) -> str:
         mixed = (number * 2_654_435_761 + self._salt) & 0xFFFFFFFF

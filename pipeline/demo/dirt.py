@@ -7,7 +7,7 @@ from random import Random
 from typing import NamedTuple
 
 from pipeline.demo.files import Dialect
-from pipeline.demo.layout import CREATED, STATUSES, Table
+from pipeline.demo.layout import STATUSES, Table
 
 Change = Callable[[list[str], Table, Random], bool]
 """Changes the fields in place; False if there is nothing to change."""
@@ -68,14 +68,11 @@ def _comma_decimal(fields: list[str], table: Table, rng: Random) -> bool:
     if rng.random() < 0.3:
         fields[place] = f"{whole},{cents} EUR"
     elif len(digits) > 3:
-        fields[place] = f"{sign}{int(digits):,},{cents}".replace(",", ".", _dots(digits))
+        grouped = f"{int(digits):,}".replace(",", ".")
+        fields[place] = f"{sign}{grouped},{cents}"
     else:
         fields[place] = f"{whole},{cents}"
     return True
-
-
-def _dots(digits: str) -> int:
-    return (len(digits) - 1) // 3
 
 
 def _slash_date(fields: list[str], table: Table, rng: Random) -> bool:
@@ -111,7 +108,7 @@ def _bad_date(fields: list[str], table: Table, rng: Random) -> bool:
 def _bad_choice(fields: list[str], table: Table, rng: Random) -> bool:
     if not table.choices:
         return False
-    status = fields[table.choices[0]] in STATUSES[CREATED:]
+    status = fields[table.choices[0]] in STATUSES
     fields[table.choices[0]] = "teleported" if status else "barter"
     return True
 
@@ -168,9 +165,7 @@ _UNLOADABLE = weighted(UNLOADABLE)
 _BROKEN = weighted(BROKEN)
 
 
-def spoil(
-    fields: list[str], table: Table, rng: Random, *, may_break: bool
-) -> tuple[DirtyRow, bool]:
+def spoil(fields: list[str], table: Table, rng: Random, *, may_break: bool) -> tuple[DirtyRow, bool]:
     """A dirty row made of a good one, and whether the good one comes as well."""
     loads = rng.random() < 0.5
     kinds = _LOADABLE if loads else _BROKEN if may_break else _UNLOADABLE

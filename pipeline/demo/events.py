@@ -63,9 +63,7 @@ _PATHS = _paths()
 class OrderDay:
     """Plans the orders of one day; rows due after the last day are not made."""
 
-    def __init__(
-        self, day: int, dates: list[str], catalogue: Catalogue, rng: Random
-    ) -> None:
+    def __init__(self, day: int, dates: list[str], catalogue: Catalogue, rng: Random) -> None:
         self._day = day
         self._days = len(dates)
         self._dates = dates
@@ -78,9 +76,7 @@ class OrderDay:
         """The head of a new order."""
         ordered_at = f"{self._dates[self._day]} {self._clock[second]}"
         customer_id = f"C{customer + 1:06d}"
-        return Order(
-            f"O{number:08d}", customer_id, ordered_at, second, self._random()
-        )
+        return Order(f"O{number:08d}", customer_id, ordered_at, second, self._random())
 
     def statuses(self, order: Order) -> list[StatusRow]:
         """A row for each status the order reaches, oldest first."""
@@ -139,10 +135,7 @@ class OrderDay:
             price -= price // 10
         order_id, _, product_id, _, _, freight_text, _ = text.split(",")
         at = f"{self._dates[day]} {self._minutes[int(self._random() * 1440)]}"
-        text = (
-            f"{order_id},{line},{product_id},{quantity},{money(price)},"
-            f"{freight_text},{at}"
-        )
+        text = f"{order_id},{line},{product_id},{quantity},{money(price)},{freight_text},{at}"
         return day, text, line, quantity, price, freight
 
     def payments(self, order: Order, total: int, canceled: bool) -> list[PaymentRow]:

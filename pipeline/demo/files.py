@@ -99,9 +99,7 @@ class DropFile:
         self._raw = self._part.open("wb")
         self._out: IO[bytes] = self._raw
         if dialect.packed:
-            self._out = cast(
-                IO[bytes], gzip.GzipFile("", "wb", 5, fileobj=self._raw, mtime=0)
-            )
+            self._out = cast(IO[bytes], gzip.GzipFile("", "wb", 5, fileobj=self._raw, mtime=0))
         self._out.write(dialect.bom)
         self.write([dialect.header(table)])
 

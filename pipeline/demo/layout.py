@@ -38,10 +38,7 @@ def _columns(text: str) -> tuple[str, ...]:
 TABLES = (
     Table(
         "customers",
-        _columns(
-            "customer_id,first_name,last_name,email,city,country,segment,"
-            "signed_up_at,updated_at"
-        ),
+        _columns("customer_id,first_name,last_name,email,city,country,segment,signed_up_at,updated_at"),
         keys=(0,),
         times=(7, 8),
         texts=(0, 1, 2, 3, 4, 5, 6),
@@ -67,10 +64,7 @@ TABLES = (
     ),
     Table(
         "order_items",
-        _columns(
-            "order_id,line_number,product_id,quantity,unit_price,"
-            "freight_amount,updated_at"
-        ),
+        _columns("order_id,line_number,product_id,quantity,unit_price,freight_amount,updated_at"),
         keys=(0, 1),
         times=(6,),
         texts=(0, 2),

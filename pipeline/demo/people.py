@@ -7,18 +7,23 @@ from random import Random
 
 from pipeline.demo.layout import EMPLOYEE_HEADER
 
-FIRST_NAMES = tuple(
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+FIRST_NAMES = _words(
     "Anna José Björn Zoë Renée Jürgen Malgosia Íñigo Chloé Lukas Emma Noah Mia Søren "
     "Åsa Günther François Inés Beatriz João Nuño Olivia Liam Héloïse Käthe Thomas "
     "Sofia Marek Petra Ana-Lucía Ivan Elif Yusuf Aïcha Ravi Priya Mei Kenji Grace "
-    "Oscar Freya Hugo Amélie Jörg Silvia Pål Úrsula Tom Nadia Bram".split()
+    "Oscar Freya Hugo Amélie Jörg Silvia Pål Úrsula Tom Nadia Bram"
 )
-LAST_NAMES = tuple(
+LAST_NAMES = _words(
     "Müller Weiß Núñez García Groß Lefèvre Peña Sørensen Åkesson Straßer Jönsson "
     "O'Brien Smith Nguyen Rossi D'Amico Conceição Muñoz Dübendorfer Ibáñez Schäfer "
     "Kowalski Novak Jansen Haddad Yilmaz Tanaka Patel Silva Brontë Fürst Öztürk "
     "Björklund Martínez Dupré Keller Bauer Evans Murphy Castañeda Huß Lindström "
-    "Vogel Marín Ferreira Köhler".split()
+    "Vogel Marín Ferreira Köhler"
 )
 CITIES = (
     ("München", "Germany"),
@@ -81,10 +86,7 @@ def employee_lines(seed: int) -> list[str]:
 
 def _staff_names(rng: Random) -> list[str]:
     pairs = rng.sample(range(len(FIRST_NAMES) * len(LAST_NAMES)), 60)
-    names = [
-        f"{FIRST_NAMES[p // len(LAST_NAMES)]} {LAST_NAMES[p % len(LAST_NAMES)]}"
-        for p in pairs
-    ]
+    names = [f"{FIRST_NAMES[p // len(LAST_NAMES)]} {LAST_NAMES[p % len(LAST_NAMES)]}" for p in pairs]
     for place in range(0, 60, 9):
         first, last = names[place].split(" ")
         names[place] = f"{first} {rng.choice(_MIDDLE_NAMES)} {last}"

@@ -50,6 +50,7 @@ class Sheets:
         self._dirty = dirty
         self._odd = _odd_share(dirty, len(dates))
         self._dirty_rows: dict[tuple[int, int], list[DirtyRow]] = {}
+        self._dialects: dict[tuple[int, int], Dialect] = {}
         self._open: dict[int, DropFile] = {}
         self._sent: dict[tuple[int, int], tuple[Path, int]] = {}
         self._rows_of_file = [0] * len(TABLES)
@@ -75,9 +76,7 @@ class Sheets:
             return True
         self._clean_left = self._next_dirt()
         may_break = self._dialect(table, day).encoding != UTF16
-        row, good_too = spoil(
-            split(line), TABLES[table], self._rng, may_break=may_break
-        )
+        row, good_too = spoil(split(line), TABLES[table], self._rng, may_break=may_break)
         self._dirty_rows.setdefault((table, day), []).append(row)
         if good_too:
             self.lines[table][day].append(line)
@@ -111,6 +110,11 @@ class Sheets:
         return rows
 
     def _dialect(self, table: int, day: int) -> Dialect:
+        if (table, day) not in self._dialects:
+            self._dialects[table, day] = self._choose_dialect(table, day)
+        return self._dialects[table, day]
+
+    def _choose_dialect(self, table: int, day: int) -> Dialect:
         rng = Random(f"{self._seed}:{day}:{table}:dialect")
         return odd_dialect(rng, TABLES[table]) if rng.random() < self._odd else CLEAN
 

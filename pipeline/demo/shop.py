@@ -67,6 +67,7 @@ def write_shop(
         on_day: called after each day with the days done and the days in all.
     """
     _check(orders, days, dirty, start)
+    dirty = float(dirty)
     shop = Shop(folder, orders, days, seed, dirty, start)
     for day in range(days):
         shop.live(day)
@@ -82,9 +83,7 @@ def write_shop(
 class Shop:
     """Customers, products and orders of a shop, moved on by a day at a time."""
 
-    def __init__(
-        self, folder: Path, orders: int, days: int, seed: int, dirty: float, start: date
-    ) -> None:
+    def __init__(self, folder: Path, orders: int, days: int, seed: int, dirty: float, start: date) -> None:
         self._seed = seed
         self._dates = calendar(start, days)
         self._ends = _order_numbers(orders, start, days, seed)
@@ -161,9 +160,7 @@ class Shop:
             if not number % _FLUSH_EVERY:
                 self.sheets.flush(day)
 
-    def _order(
-        self, planner: OrderDay, day: int, number: int, customer: int, second: int
-    ) -> None:
+    def _order(self, planner: OrderDay, day: int, number: int, customer: int, second: int) -> None:
         order = planner.open(number, customer, second)
         statuses = planner.statuses(order)
         total, items = planner.items(order)
@@ -214,4 +211,5 @@ def _weight(day: date, rng: Random) -> float:
     season = 1 + 0.2 * math.sin((day.timetuple().tm_yday - 80) / 58.1)
     holidays = 1.5 if (day.month, day.day) >= (11, 20) and day.month < 12 else 1.0
     december = 1.4 if day.month == 12 and day.day < 24 else 1.0
-    return season * holidays * december * _WEEKDAYS[day.weekday()] * rng.uniform(0.85, 1.15)
+    weekday = _WEEKDAYS[day.weekday()]
+    return season * holidays * december * weekday * rng.uniform(0.85, 1.15)

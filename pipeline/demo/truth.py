@@ -14,8 +14,6 @@ from pipeline.demo.times import money
 class DayTotals:
     """One day of mart_daily_kpis; money in cents."""
 
-    __slots__ = ("canceled", "fresh", "items", "orders", "refunds", "returning", "sales")
-
     def __init__(self) -> None:
         self.orders = self.canceled = self.items = self.sales = 0
         self.fresh = self.returning = self.refunds = 0
@@ -104,11 +102,7 @@ class Truth:
             "refunds": money(sum(day.refunds for day in days)),
             "canceled_orders": self._statuses[CANCELED],
             "payments_amount": money(self._paid),
-            "status": {
-                name: count
-                for name, count in zip(STATUSES, self._statuses, strict=True)
-                if count
-            },
+            "status": {name: count for name, count in zip(STATUSES, self._statuses, strict=True) if count},
         }
 
     def daily(self) -> list[dict[str, Any]]:

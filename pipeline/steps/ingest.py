@@ -3,44 +3,40 @@
 from __future__ import annotations
 
 import csv
-import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from datetime import UTC
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
-from pipeline.errors import FileChanged, FileRejected, PermanentError
+from pipeline.errors import FileRejected
 from pipeline.failpoints import failpoint
-from pipeline.landing.archive import Delivery, path_of, sync_folder
-from pipeline.landing.guard import Looked, Ready, archive_writer, carefully, look_at, make_ready, plain_chunks, reject
+from pipeline.landing.archive import path_of, sync_folder
+from pipeline.landing.guard import Ready, carefully, plain_chunks
 from pipeline.landing.raw import careful_lines, plain_lines
 from pipeline.landing.scan import FoundFile, settled, unchanged
 from pipeline.project.source import Source
 from pipeline.settings import bytes_of
-from pipeline.sql import quoted, table_name
 from pipeline.steps.context import Run, StepResult
+from pipeline.steps.intake import (
+    Tally,
+    keep,
+    look_at_all,
+    make_all_ready,
+    prepare_table,
+    set_apart,
+    take_away,
+    without_known,
+)
 from pipeline.warehouse import load
 from pipeline.warehouse.ledger import (
     TableState,
-    known_files,
     last_file_id,
-    record_delivery,
     save_table,
     table_states,
 )
 
 _AT_ONCE = 64  # files looked at before they are loaded: bounds what lies in the work folder
-
-
-@dataclass
-class _Tally:
-    rows_in: int = 0
-    rows_out: int = 0
-    quarantined: int = 0
-    notes: list[str] = field(default_factory=list)
 
 
 def ingest(run: Run, source: Source, files: Sequence[FoundFile], *, from_archive: bool = False) -> StepResult:
@@ -53,9 +49,9 @@ def ingest(run: Run, source: Source, files: Sequence[FoundFile], *, from_archive
     work = run.project.settings.scratch / "ingest"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    tally = _Tally()
+    tally = Tally()
     try:
-        _prepare_table(run, source)
+        prepare_table(run, source)
         taken, growing = (
             (list(files), []) if from_archive else settled(files, run.project.settings.settle_seconds, run.clock)
         )
@@ -72,153 +68,22 @@ def _batches(files: Sequence[FoundFile]) -> Iterator[list[FoundFile]]:
         yield list(files[at : at + 512])
 
 
-def _prepare_table(run: Run, source: Source) -> None:
-    """Make the bronze table, or add the columns declared since it was made. A changed type is refused."""
-    if source.table not in table_states(run.database):
-        with run.database.transaction():
-            load.create_bronze(run.database, source)
-            save_table(run.database, TableState(source.table, run_id=run.run_id), {}, run.now)
-        run.database.checkpoint()
-    present = load.bronze_columns(run.database, source)
-    for name, column in source.columns.items():
-        if name not in present:
-            _add_column(run, source, name, column.type.upper())
-        elif not run.database.same_type(present[name], column.type):
-            raise PermanentError(
-                f"the column {name} is {present[name]} in the warehouse but {column.type} in {source.path.name}",
-                where=source.table,
-                do="move warehouse.duckdb away and type `goldfeed run --from-archive`",
-            )
-
-
-def _add_column(run: Run, source: Source, name: str, kind: str) -> None:
-    run.database.run(f"ALTER TABLE {table_name(source.table)} ADD COLUMN {quoted(name)} {kind}")
-    failpoint("evolve.after_alter")
-    run.database.checkpoint()
-
-
 def _ingest_batch(
-    run: Run, source: Source, files: list[FoundFile], work: Path, tally: _Tally, from_archive: bool
+    run: Run, source: Source, files: list[FoundFile], work: Path, tally: Tally, from_archive: bool
 ) -> None:
-    looked = _look_at_all(run, source, files, work, tally, from_archive)
-    fresh = _without_known(run, looked, tally)
-    ready = list(_make_all_ready(run, source, fresh, tally))
+    looked = look_at_all(run, source, files, work, tally, from_archive)
+    fresh = without_known(run, looked, tally)
+    ready = list(make_all_ready(run, source, fresh, tally))
     if not from_archive:
         for file in ready:
-            _keep(run, file.looked)
+            keep(run, file.looked)
         if ready:
             sync_folder(run.project.settings.archive)
     for group in load.split(ready, bytes_of(run.project.settings.group_bytes)):
         _load_group(run, source, group, work, tally)
 
 
-def _look_at_all(
-    run: Run, source: Source, files: list[FoundFile], work: Path, tally: _Tally, from_archive: bool
-) -> list[Looked]:
-    settings = run.project.settings
-    first = int(run.now.replace(tzinfo=UTC).timestamp() * 1e6)
-
-    def one(numbered: tuple[int, FoundFile]) -> Looked | FileRejected | FileChanged:
-        number, file = numbered
-        notes = Delivery(source.name, file.name, file.modified_ns, first + number)
-        writer = None if from_archive else archive_writer(settings.archive, work, number, notes)
-        try:
-            return look_at(file, work, number, replace(settings, max_ratio=0) if from_archive else settings, writer)
-        except (FileRejected, FileChanged) as error:
-            return error
-
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        results = list(pool.map(one, enumerate(files)))
-    found = []
-    for file, result in zip(files, results, strict=True):
-        run.reporter.task_advanced(f"ingest {source.table}", file.size)
-        if isinstance(result, Looked):
-            found.append(result)
-        elif isinstance(result, FileRejected):
-            _reject(run, file, None, result, tally)
-        else:
-            tally.notes.append(result.sentence())
-    return found
-
-
-def _reject(run: Run, file: FoundFile, sha256: str | None, error: FileRejected, tally: _Tally) -> None:
-    tally.notes.append(f"{file.name} was rejected: {error.sentence()}")
-    if not file.path.is_relative_to(run.project.settings.landing):
-        return
-    reject(file, run.project.settings.rejected, error)
-    with run.database.transaction():
-        record_delivery(run.database, run.run_id, file.name, sha256, "rejected", run.now, reason=error.sentence())
-
-
-def _without_known(run: Run, looked: list[Looked], tally: _Tally) -> list[Looked]:
-    """Drop files whose content came before, in the ledger or in this very batch."""
-    known, fresh, seen = known_files(run.database), [], set[str]()
-    duplicates: list[tuple[Looked, int | None, bool]] = []
-    for file in looked:
-        before = known.get(file.facts.sha256)
-        if before is None and file.facts.sha256 not in seen:
-            seen.add(file.facts.sha256)
-            fresh.append(file)
-            continue
-        leftover = before is not None and before[1:] == (file.found.name, file.found.modified_ns)
-        duplicates.append((file, before[0] if before else None, leftover))
-    _drop_duplicates(run, duplicates, tally)
-    return fresh
-
-
-def _drop_duplicates(run: Run, duplicates: list[tuple[Looked, int | None, bool]], tally: _Tally) -> None:
-    """Remove duplicates from landing/. One that a crash left behind after its commit is no new delivery."""
-    for file, file_id, leftover in duplicates:
-        file.forget()
-        if not leftover:
-            tally.notes.append(f"{file.found.name} is a duplicate of a file taken before")
-            with run.database.transaction():
-                record_delivery(
-                    run.database,
-                    run.run_id,
-                    file.found.name,
-                    file.facts.sha256,
-                    "duplicate",
-                    run.now,
-                    file_id=file_id,
-                    reason="the same content was taken before",
-                )
-        _remove(run, file.found)
-
-
-def _remove(run: Run, file: FoundFile) -> None:
-    if file.path.is_relative_to(run.project.settings.landing) and unchanged(file):
-        os.unlink(file.path)
-        failpoint("ingest.after_unlink")
-
-
-def _make_all_ready(run: Run, source: Source, looked: Iterable[Looked], tally: _Tally) -> Iterator[Ready]:
-    for file in looked:
-        evolved = set(load.bronze_columns(run.database, source))
-        try:
-            ready = make_ready(file, source, evolved, run.project.settings)
-        except FileRejected as error:
-            file.forget()
-            _reject(run, file.found, file.facts.sha256, error, tally)
-            continue
-        for name in ready.layout.new_columns:
-            _add_column(run, source, name, "VARCHAR")
-            tally.notes.append(f"{file.found.name} brought the new column {name}")
-        if ready.layout.absent:
-            tally.notes.append(f"{file.found.name} lacks {', '.join(ready.layout.absent)}")
-        yield ready
-
-
-def _keep(run: Run, file: Looked) -> None:
-    if file.archive is None:
-        return
-    if path_of(run.project.settings.archive, file.facts.sha256).exists():
-        file.archive.discard()
-    else:
-        file.archive.keep(file.facts.sha256)
-
-
-def _load_group(run: Run, source: Source, files: list[Ready], work: Path, tally: _Tally) -> None:
+def _load_group(run: Run, source: Source, files: list[Ready], work: Path, tally: Tally) -> None:
     """Read a group; what the fast reader did not read to the line is read again by the careful one."""
     group = load.Group(source, files, last_file_id(run.database) + 1, load.bronze_columns(run.database, source))
     load.read_group(run.database, group)
@@ -235,7 +100,7 @@ def _load_group(run: Run, source: Source, files: list[Ready], work: Path, tally:
     if group.careful:
         for file in wrong:
             error = FileRejected("its records cannot be told apart", do="deliver it again, well-formed")
-            _reject(run, file.looked.found, file.looked.facts.sha256, error, tally)
+            set_apart(run, file.looked.found, file.looked.facts.sha256, error, tally)
         wrong = []
     for part in filter(None, (good, [carefully(file, settings) for file in wrong])):
         for same in load.split(part, bytes_of(settings.group_bytes)):
@@ -243,7 +108,7 @@ def _load_group(run: Run, source: Source, files: list[Ready], work: Path, tally:
 
 
 def _drop_moved(
-    run: Run, files: list[Ready], exact: list[bool], still: list[bool], tally: _Tally
+    run: Run, files: list[Ready], exact: list[bool], still: list[bool], tally: Tally
 ) -> tuple[list[Ready], list[bool]]:
     """Leave out the files that were written to while they were read; they are taken once they are still."""
     kept = [(file, right) for file, right, same in zip(files, exact, still, strict=True) if same]
@@ -254,7 +119,7 @@ def _drop_moved(
     return [file for file, _ in kept], [right for _, right in kept]
 
 
-def _commit_group(run: Run, group: load.Group, work: Path, tally: _Tally) -> None:
+def _commit_group(run: Run, group: load.Group, work: Path, tally: Tally) -> None:
     database, source = run.database, group.source
     if not group.careful:
         load.number_lines(database, group)
@@ -273,7 +138,7 @@ def _commit_group(run: Run, group: load.Group, work: Path, tally: _Tally) -> Non
     for table in ("raw", "broken", "spans"):
         database.run(f"DROP TABLE IF EXISTS temp.{table}")
     for file in group.files:
-        _remove(run, file.looked.found)
+        take_away(run, file.looked.found)
         for path in (file.looked.plain, file.path, file.broken):
             if path is not None:
                 path.unlink(missing_ok=True)

@@ -72,10 +72,8 @@ def _written(text: str, style: str, scale: int, kind: str, several: bool) -> str
     optional = tail if several and tail else f"({tail})?" if tail else ""
     number = rf"[+-]?([0-9]{{1,3}}({group}[0-9]{{3}})+{optional}|[0-9]+{optional if style == 'decimal_comma' else f'({tail})?'})"
     bare = f"regexp_extract({text}, {literal('^' + number)})"
-    if style == "decimal_comma":
-        bare = f"replace(replace({bare}, '.', ''), ',', '.')"
-    else:
-        bare = f"replace({bare}, ',', '')"
+    comma = style == "decimal_comma"
+    bare = f"replace(replace({bare}, '.', ''), ',', '.')" if comma else f"replace({bare}, ',', '')"
     return _matched(text, number + _CURRENCY, f"TRY_CAST({bare} AS {kind})")
 
 

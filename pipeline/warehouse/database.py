@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +78,9 @@ class Database:
         self.run("COMMIT")
 
     def _roll_back(self) -> None:
-        try:
+        # the engine may have rolled back already, or the database be gone; the first error is the one to show
+        with suppress(duckdb.Error):
             self._connection.execute("ROLLBACK")
-        except duckdb.Error:
-            pass  # the engine has rolled back already, or the database is gone; the first error is the one to show
 
     @contextmanager
     def in_order(self) -> Iterator[None]:
