@@ -86,6 +86,7 @@ def open_warehouse(project: Project, clock: Clock) -> Database:
     database = open_database(settings)
     try:
         ledger.migrate(database, clock.now())
+        ledger.close_open_runs(database, clock.now())
         reconcile(database, settings, clock.now())
     except BaseException:
         database.close()

@@ -41,14 +41,14 @@ class Counts:
 class Sheets:
     """For every table and day the rows to be dropped; dirt falls in on the way."""
 
-    def __init__(self, folder: Path, dates: list[str], seed: int, dirty: float) -> None:
+    def __init__(self, folder: Path, dates: list[str], seed: int, dirty: float, odd_files: bool) -> None:
         self.counts = Counts()
         self.lines: list[list[list[str]]] = [[[] for _ in dates] for _ in TABLES]
         self._folder = folder
         self._dates = dates
         self._seed = seed
         self._dirty = dirty
-        self._odd = _odd_share(dirty, len(dates))
+        self._odd = _odd_share(dirty, len(dates)) if odd_files else 0.0
         self._dirty_rows: dict[tuple[int, int], list[DirtyRow]] = {}
         self._dialects: dict[tuple[int, int], Dialect] = {}
         self._open: dict[int, DropFile] = {}

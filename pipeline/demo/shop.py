@@ -57,6 +57,7 @@ def write_shop(
     seed: int,
     dirty: float = 0.0,
     start: date = date(2024, 1, 1),
+    odd_files: bool = True,
     on_day: Callable[[int, int], None] | None = None,
 ) -> ShopSummary:
     """Write the daily drops of a shop and truth.json; the same arguments, same bytes.
@@ -64,11 +65,12 @@ def write_shop(
     Args:
         orders: how many orders are made over all days.
         dirty: the share of rows with something wrong, 0 to 0.5.
+        odd_files: whether dirt may also change a whole file: its encoding, delimiter, line ends or packing.
         on_day: called after each day with the days done and the days in all.
     """
     _check(orders, days, dirty, start)
     dirty = float(dirty)
-    shop = Shop(folder, orders, days, seed, dirty, start)
+    shop = Shop(folder, orders, days, seed, dirty, start, odd_files)
     for day in range(days):
         shop.live(day)
         if on_day is not None:
@@ -83,14 +85,14 @@ def write_shop(
 class Shop:
     """Customers, products and orders of a shop, moved on by a day at a time."""
 
-    def __init__(self, folder: Path, orders: int, days: int, seed: int, dirty: float, start: date) -> None:
+    def __init__(self, folder: Path, orders: int, days: int, seed: int, dirty: float, start: date, odd_files: bool) -> None:
         self._seed = seed
         self._dates = calendar(start, days)
         self._ends = _order_numbers(orders, start, days, seed)
         self._crowd = Crowd(seed, self._dates)
         self._catalogue = Catalogue(seed, orders, self._dates)
         self._truth = Truth(self._dates, self._crowd.last_order)
-        self.sheets = Sheets(folder, self._dates, seed, dirty)
+        self.sheets = Sheets(folder, self._dates, seed, dirty, odd_files)
         self._staff = employee_lines(seed)
         put(folder / "employees.csv", ("\n".join(self._staff) + "\n").encode())
 

@@ -98,11 +98,15 @@ def next_run_id(database: Database) -> int:
     return int(database.value("SELECT coalesce(max(run_id), 0) + 1 FROM ledger.runs"))
 
 
-def start_run(database: Database, run_id: int, flow: str, now: datetime) -> None:
-    """Record that a run began; runs that a crash left open are closed as interrupted."""
-    with database.transaction():
+def close_open_runs(database: Database, now: datetime) -> None:
+    """Mark runs that a crash cut off: only one process can hold the file, so none of them lives."""
+    if database.value("SELECT count(*) FROM ledger.runs WHERE status = 'running'"):
         database.run("UPDATE ledger.runs SET status = 'interrupted', finished_at = ? WHERE status = 'running'", [now])
-        database.run("INSERT INTO ledger.runs VALUES (?, ?, 'running', ?, NULL, NULL, NULL)", [run_id, flow, now])
+
+
+def start_run(database: Database, run_id: int, flow: str, now: datetime) -> None:
+    """Record that a run began."""
+    database.run("INSERT INTO ledger.runs VALUES (?, ?, 'running', ?, NULL, NULL, NULL)", [run_id, flow, now])
 
 
 def finish_run(
