@@ -9,20 +9,25 @@ CREATE MACRO money(t) AS coalesce(TRY_CAST(t AS DECIMAL(18, 2)),
 CREATE TABLE bronze.customers AS SELECT trim(customer_id) AS customer_id, trim(first_name) AS first_name,
   trim(last_name) AS last_name, lower(trim(email)) AS email, trim(city) AS city, trim(country) AS country,
   trim(segment) AS segment, ts(signed_up_at) AS signed_up_at, ts(updated_at) AS updated_at
-FROM read_csv('$landing/*/*/*/customers_*.csv', all_varchar = true, header = true, delim = ',', quote = '"', escape = '"', hive_partitioning = false, store_rejects = true);
+FROM read_csv('$landing/*/*/*/customers_[0-9]*.csv', header = true, auto_detect = false, delim = ',', quote = '"', escape = '"',
+  store_rejects = true, columns = {'customer_id': 'VARCHAR', 'first_name': 'VARCHAR', 'last_name': 'VARCHAR', 'email': 'VARCHAR', 'city': 'VARCHAR', 'country': 'VARCHAR', 'segment': 'VARCHAR', 'signed_up_at': 'VARCHAR', 'updated_at': 'VARCHAR'});
 CREATE TABLE bronze.products AS SELECT trim(product_id) AS product_id, trim(name) AS name, trim(category) AS category,
   money(price) AS price, ts(updated_at) AS updated_at
-FROM read_csv('$landing/*/*/*/products_*.csv', all_varchar = true, header = true, delim = ',', quote = '"', escape = '"', hive_partitioning = false, store_rejects = true);
+FROM read_csv('$landing/*/*/*/products_[0-9]*.csv', header = true, auto_detect = false, delim = ',', quote = '"', escape = '"',
+  store_rejects = true, columns = {'product_id': 'VARCHAR', 'name': 'VARCHAR', 'category': 'VARCHAR', 'price': 'VARCHAR', 'updated_at': 'VARCHAR'});
 CREATE TABLE bronze.orders AS SELECT trim(order_id) AS order_id, trim(customer_id) AS customer_id,
   lower(trim(status)) AS status, ts(ordered_at) AS ordered_at, ts(updated_at) AS updated_at
-FROM read_csv('$landing/*/*/*/orders_*.csv', all_varchar = true, header = true, delim = ',', quote = '"', escape = '"', hive_partitioning = false, store_rejects = true);
+FROM read_csv('$landing/*/*/*/orders_[0-9]*.csv', header = true, auto_detect = false, delim = ',', quote = '"', escape = '"',
+  store_rejects = true, columns = {'order_id': 'VARCHAR', 'customer_id': 'VARCHAR', 'status': 'VARCHAR', 'ordered_at': 'VARCHAR', 'updated_at': 'VARCHAR'});
 CREATE TABLE bronze.order_items AS SELECT trim(order_id) AS order_id, TRY_CAST(line_number AS INTEGER) AS line_number,
   trim(product_id) AS product_id, TRY_CAST(quantity AS INTEGER) AS quantity, money(unit_price) AS unit_price,
   money(freight_amount) AS freight_amount, ts(updated_at) AS updated_at
-FROM read_csv('$landing/*/*/*/order_items_*.csv', all_varchar = true, header = true, delim = ',', quote = '"', escape = '"', hive_partitioning = false, store_rejects = true);
+FROM read_csv('$landing/*/*/*/order_items_[0-9]*.csv', header = true, auto_detect = false, delim = ',', quote = '"', escape = '"',
+  store_rejects = true, columns = {'order_id': 'VARCHAR', 'line_number': 'VARCHAR', 'product_id': 'VARCHAR', 'quantity': 'VARCHAR', 'unit_price': 'VARCHAR', 'freight_amount': 'VARCHAR', 'updated_at': 'VARCHAR'});
 CREATE TABLE bronze.payments AS SELECT trim(order_id) AS order_id, TRY_CAST(payment_number AS INTEGER) AS payment_number,
   lower(trim(payment_type)) AS payment_type, money(amount) AS amount, ts(paid_at) AS paid_at, ts(updated_at) AS updated_at
-FROM read_csv('$landing/*/*/*/payments_*.csv', all_varchar = true, header = true, delim = ',', quote = '"', escape = '"', hive_partitioning = false, store_rejects = true);
+FROM read_csv('$landing/*/*/*/payments_[0-9]*.csv', header = true, auto_detect = false, delim = ',', quote = '"', escape = '"',
+  store_rejects = true, columns = {'order_id': 'VARCHAR', 'payment_number': 'VARCHAR', 'payment_type': 'VARCHAR', 'amount': 'VARCHAR', 'paid_at': 'VARCHAR', 'updated_at': 'VARCHAR'});
 
 CREATE TABLE silver.orders AS SELECT * FROM bronze.orders
   WHERE order_id IS NOT NULL AND ordered_at IS NOT NULL AND updated_at IS NOT NULL

@@ -175,6 +175,8 @@ def _do_all(run: Run, tasks: Sequence[PlannedTask], order: Order) -> list[tuple[
     results: list[tuple[TaskResult, StepResult]] = []
     failed: dict[str, str] = {}
     for task in tasks:
+        if task.action == "publish":
+            run.database.checkpoint()  # after the schema changes of the builds, all at once (duckdb#22124)
         cause = _cause(run.project, task, failed)
         if cause:
             step = StepResult("skipped", error=f"{cause} failed")

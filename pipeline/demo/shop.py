@@ -85,7 +85,9 @@ def write_shop(
 class Shop:
     """Customers, products and orders of a shop, moved on by a day at a time."""
 
-    def __init__(self, folder: Path, orders: int, days: int, seed: int, dirty: float, start: date, odd_files: bool) -> None:
+    def __init__(
+        self, folder: Path, orders: int, days: int, seed: int, dirty: float, start: date, odd_files: bool
+    ) -> None:
         self._seed = seed
         self._dates = calendar(start, days)
         self._ends = _order_numbers(orders, start, days, seed)

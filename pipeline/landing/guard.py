@@ -6,7 +6,7 @@ import csv
 import os
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -15,7 +15,7 @@ from pipeline.landing.archive import ArchiveWriter, Delivery
 from pipeline.landing.header import Layout, read_layout
 from pipeline.landing.look import CHUNK, Facts, encoding_of, look, python_encoding, refuse_other_formats, unpacked
 from pipeline.landing.raw import raw_text
-from pipeline.landing.records import Counts, Grammar, lines_of, records, staged
+from pipeline.landing.records import Counts, Grammar, Skipped, Whole, read_records, staged
 from pipeline.landing.scan import FoundFile, unchanged
 from pipeline.project.source import Source
 from pipeline.settings import Settings, bytes_of
@@ -48,8 +48,14 @@ class Ready:
     careful: bool
     path: Path
     broken: Path | None = None
+    holes: Path | None = None
     counts: Counts | None = None
     notes: str | None = None
+
+    @property
+    def by_line(self) -> bool:
+        """Whether counting line feeds gives the lines of the file."""
+        return self.encoding == "utf-8" and self.looked.facts.one_line_end
 
     @property
     def expected(self) -> int:
@@ -124,6 +130,7 @@ def make_ready(looked: Looked, source: Source, evolved: set[str], settings: Sett
         encoding == "utf-8"
         and facts.utf8
         and not facts.nul
+        and not facts.blank
         and facts.one_line_end
         and not layout.padded
         and layout.lines == 1
@@ -142,32 +149,41 @@ def _layout(facts: Facts, encoding: str, source: Source, evolved: set[str], sett
 
 
 def carefully(ready: Ready, settings: Settings) -> Ready:
-    """Stage a file through the careful reader: good records to one file, broken ones to another."""
-    path = ready.looked.plain.with_suffix(".staged")
-    broken = ready.looked.plain.with_suffix(".broken")
+    """Stage a file through the careful reader: good records to one file, broken ones to another, and a third
+    with the numbers of the lines on which no good record begins (`holes`; those of broken ones left out)."""
+    path, broken, holes = (ready.looked.plain.with_suffix(end) for end in (".staged", ".broken", ".holes"))
     counts, grammar = Counts(), Grammar(ready.layout)
-    with open(path, "wb") as good, open(broken, "w", encoding="utf-8", newline="") as bad:
-        rejects = csv.writer(bad, quoting=csv.QUOTE_ALL, lineterminator="\n")
-        for record in records(
-            lines_of(plain_chunks(ready.looked.plain), ready.encoding),
-            ready.layout,
-            bytes_of(settings.max_line_bytes),
-            counts,
-        ):
-            if record.problem is None:
-                good.write(staged(record, grammar))
-            else:
-                rejects.writerow((record.line, record.problem, raw_text(record.data)))
-    return Ready(
-        ready.looked,
-        ready.layout,
-        ready.encoding,
-        True,
-        path,
-        broken,
-        counts,
-        ready.notes,
+    events = read_records(
+        plain_chunks(ready.looked.plain), ready.encoding, ready.layout, bytes_of(settings.max_line_bytes)
     )
+    with (
+        open(path, "wb") as good,
+        open(broken, "w", encoding="utf-8", newline="") as bad,
+        open(holes, "w", encoding="ascii") as skipped,
+    ):
+        rejects = csv.writer(bad, quoting=csv.QUOTE_ALL, lineterminator="\n")
+        for event in events:
+            if isinstance(event, Whole):
+                counts.records += len(event.data)
+                good.write(_with_one_line_end(event.data))
+            elif isinstance(event, Skipped):
+                counts.blank += event.blank
+                skipped.write(f"{event.line}\n")
+            elif event.problem is None:
+                counts.records += 1
+                good.write(staged(event, grammar))
+                skipped.writelines(f"{event.line + place}\n" for place in range(1, event.lines))
+            else:
+                counts.records += 1
+                rejects.writerow((event.line, event.problem, raw_text(event.data)))
+    return replace(ready, careful=True, path=path, broken=broken, holes=holes, counts=counts)
+
+
+def _with_one_line_end(lines: list[bytes]) -> bytes:
+    data = b"".join(lines)
+    if b"\r" in data:
+        return b"".join(line.rstrip(b"\r\n") + b"\n" for line in lines)
+    return data if data.endswith(b"\n") else data + b"\n"
 
 
 def plain_chunks(path: Path) -> Iterator[bytes]:

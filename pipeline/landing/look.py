@@ -48,6 +48,7 @@ class Facts:
     pairs: int = 0
     quotes: bool = False
     nul: bool = False
+    blank: bool = False
     utf8: bool = True
     head: bytes = b""
     last: bytes = b""
@@ -114,12 +115,24 @@ def _gunzip(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def _unzstd(file: IO[bytes]) -> Iterator[bytes]:
-    reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(file, read_across_frames=True)
-    try:
-        while data := reader.read(CHUNK):
+    packed = file.read(CHUNK // 16)
+    stream = _zstd_frame()
+    while packed:
+        try:
+            data = stream.decompress(packed)
+        except zstandard.ZstdError as error:
+            raise FileRejected("its zstd data is damaged", do="deliver it again") from error
+        if data:
             yield data
-    except zstandard.ZstdError as error:
-        raise FileRejected("its zstd data is damaged", do="deliver it again") from error
+        packed = (stream.unused_data if stream.eof else b"") or file.read(CHUNK // 16)
+        if stream.eof and packed:
+            stream = _zstd_frame()
+    if not stream.eof:
+        raise FileRejected("its zstd data ends too early", do="deliver it again")
+
+
+def _zstd_frame() -> zstandard.ZstdDecompressionObj:
+    return zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
 
 
 def look(chunks: Iterator[bytes], sinks: list[Callable[[bytes], object]]) -> Facts:
@@ -147,6 +160,8 @@ def _count(facts: Facts, data: bytes) -> None:
         facts.pairs += data.count(b"\r\n") + (1 if facts.last == b"\r" and data[:1] == b"\n" else 0)
     facts.quotes = facts.quotes or b'"' in data
     facts.nul = facts.nul or b"\0" in data
+    before = facts.last + data[:2]
+    facts.blank = facts.blank or b"\n\n" in data or b"\n\r\n" in data or before.startswith((b"\n\n", b"\n\r\n"))
     facts.last = data[-1:]
 
 
@@ -178,9 +193,9 @@ def encoding_of(facts: Facts, stated: str | None) -> str:
 
 
 def _mostly_utf8(head: bytes) -> bool:
-    """More lines hold good UTF-8 letters than hold bytes that are not UTF-8: then the rest is damage."""
+    """At least as many lines hold good UTF-8 letters as hold bytes that are not UTF-8: then the rest is damage."""
     good = bad = 0
-    for line in head.splitlines()[:-1] or [head]:
+    for line in head.splitlines()[: -1 if len(head) >= CHUNK else None]:
         if line.isascii():
             continue
         try:
@@ -188,7 +203,7 @@ def _mostly_utf8(head: bytes) -> bool:
             good += 1
         except UnicodeDecodeError:
             bad += 1
-    return good > bad or (good == bad == 0)
+    return good >= bad and good > 0
 
 
 def refuse_other_formats(facts: Facts, encoding: str) -> None:
@@ -203,7 +218,7 @@ def refuse_other_formats(facts: Facts, encoding: str) -> None:
         if text.startswith(start):
             raise FileRejected(f"it is not CSV but {kind}", do="export it as CSV")
     odd = sum(1 for letter in text if ord(letter) < 32 and letter not in "\t\r\n\0")
-    if odd > len(text) * 0.05:
+    if odd > max(16, len(text) * 0.05):
         raise FileRejected("it is not CSV but binary data", do="export it as CSV")
 
 

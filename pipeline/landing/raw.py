@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from pipeline.landing.header import Layout
-from pipeline.landing.records import Counts, lines_of, records
+from pipeline.landing.records import Record, Whole, read_records
 
 RAW_LIMIT = 65_536  # characters of a line kept in quarantine; the whole file is in archive/
 
@@ -39,8 +39,40 @@ def plain_lines(chunks: Iterable[bytes], wanted: Sequence[int]) -> Iterator[tupl
 def careful_lines(
     chunks: Iterable[bytes], encoding: str, layout: Layout, wanted: Sequence[int], max_line_bytes: int
 ) -> Iterator[tuple[int, str]]:
-    """(line, raw text) of the records that begin on the wanted lines, by the careful reader's own reading."""
-    chosen = set(wanted)
-    for record in records(lines_of(chunks, encoding), layout, max_line_bytes, Counts()):
-        if record.line in chosen:
-            yield record.line, raw_text(record.data)
+    """(line, raw text) of the records that begin on the wanted lines (sorted), by the careful reader's own reading."""
+    waiting = list(reversed(wanted))
+    for event in read_records(chunks, encoding, layout, max_line_bytes):
+        if not waiting:
+            return
+        if isinstance(event, Whole):
+            while waiting and waiting[-1] < event.line + len(event.data):
+                line = waiting.pop()
+                yield line, raw_text(event.data[line - event.line].rstrip(b"\r\n"))
+        elif isinstance(event, Record) and event.line == waiting[-1]:
+            yield waiting.pop(), raw_text(event.data)
+
+
+def record_lines(
+    chunks: Callable[[], Iterable[bytes]],
+    encoding: str,
+    layout: Callable[[], Layout],
+    wanted: Sequence[int],
+    max_line_bytes: int,
+    *,
+    by_line: bool,
+) -> Iterator[tuple[int, str]]:
+    """(line, raw text) of the records that begin on the wanted lines.
+
+    With `by_line` (UTF-8, one kind of line end) lines are found by counting;
+    only one with an open quote, which may go on below, takes the careful way.
+    """
+    later = list(wanted)
+    if by_line:
+        later = []
+        for line, text in plain_lines(chunks(), wanted):
+            if text.count('"') % 2:
+                later.append(line)
+            else:
+                yield line, text
+    if later:
+        yield from careful_lines(chunks(), encoding, layout(), later, max_line_bytes)

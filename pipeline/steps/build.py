@@ -38,8 +38,6 @@ def build(run: Run, model: Model, *, refresh: bool = False) -> StepResult:
         save_table(run.database, after, inputs, run.now)
         failpoint("build.before_commit")
     failpoint("build.after_commit")
-    if fresh or model.header.kind not in ("upsert", "append"):
-        run.database.checkpoint()
     status = "succeeded" if built.changed else "unchanged"
     return StepResult(status, built.rows_in, built.rows_out, built.quarantined, built.superseded)
 

@@ -9,11 +9,11 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
-from pipeline.errors import FileRejected
+from pipeline.errors import FileRejected, PermanentError
 from pipeline.failpoints import failpoint
 from pipeline.landing.archive import path_of, sync_folder
 from pipeline.landing.guard import Ready, carefully, plain_chunks
-from pipeline.landing.raw import careful_lines, plain_lines
+from pipeline.landing.raw import record_lines
 from pipeline.landing.scan import FoundFile, settled, unchanged
 from pipeline.project.source import Source
 from pipeline.settings import bytes_of
@@ -86,9 +86,7 @@ def _ingest_batch(
 def _load_group(run: Run, source: Source, files: list[Ready], work: Path, tally: Tally) -> None:
     """Read a group; what the fast reader did not read to the line is read again by the careful one."""
     group = load.Group(source, files, last_file_id(run.database) + 1, load.bronze_columns(run.database, source))
-    load.read_group(run.database, group)
-    counts = load.read_counts(run.database, group)
-    exact = [rows + broken == file.expected for file, (rows, broken) in zip(files, counts, strict=True)]
+    exact = _read_exactly(run, group)
     still = [unchanged(file.looked.found) for file in files]
     if all(exact) and all(still):
         _commit_group(run, group, work, tally)
@@ -97,14 +95,25 @@ def _load_group(run: Run, source: Source, files: list[Ready], work: Path, tally:
     settings = run.project.settings
     good = [file for file, right in zip(files, exact, strict=True) if right]
     wrong = [file for file, right in zip(files, exact, strict=True) if not right]
-    if group.careful:
+    if group.careful and len(files) <= 1:
         for file in wrong:
             error = FileRejected("its records cannot be told apart", do="deliver it again, well-formed")
             set_apart(run, file.looked.found, file.looked.facts.sha256, error, tally)
-        wrong = []
-    for part in filter(None, (good, [carefully(file, settings) for file in wrong])):
+        return
+    again = [[file] for file in wrong] if group.careful else [[carefully(file, settings) for file in wrong]]
+    for part in filter(None, (good, *again)):
         for same in load.split(part, bytes_of(settings.group_bytes)):
             _load_group(run, source, same, work, tally)
+
+
+def _read_exactly(run: Run, group: load.Group) -> list[bool]:
+    """Read a group; for each file, whether the rows and broken lines are as many as the records counted in it."""
+    try:
+        load.read_group(run.database, group)
+    except PermanentError:
+        return [False for _ in group.files]
+    counts = load.read_counts(run.database, group)
+    return [rows + broken == file.expected for file, (rows, broken) in zip(group.files, counts, strict=True)]
 
 
 def _drop_moved(
@@ -121,8 +130,7 @@ def _drop_moved(
 
 def _commit_group(run: Run, group: load.Group, work: Path, tally: Tally) -> None:
     database, source = run.database, group.source
-    if not group.careful:
-        load.number_lines(database, group)
+    load.number_lines(database)
     side = work / "misfits"
     _write_misfits(run, group, side)
     with database.transaction():
@@ -135,11 +143,11 @@ def _commit_group(run: Run, group: load.Group, work: Path, tally: Tally) -> None
         _save_bronze(run, source, group, kept, aside)
         failpoint("ingest.before_commit")
     failpoint("ingest.after_commit")
-    for table in ("raw", "broken", "spans"):
+    for table in ("raw", "broken", "holes", "spans"):
         database.run(f"DROP TABLE IF EXISTS temp.{table}")
     for file in group.files:
         take_away(run, file.looked.found)
-        for path in (file.looked.plain, file.path, file.broken):
+        for path in (file.looked.plain, file.path, file.broken, file.holes):
             if path is not None:
                 path.unlink(missing_ok=True)
     tally.rows_in += kept + aside
@@ -159,12 +167,15 @@ def _write_misfits(run: Run, group: load.Group, side: Path) -> None:
 
 
 def _raw_lines(run: Run, ready: Ready, wanted: list[int]) -> Iterator[tuple[int, str]]:
-    chunks = plain_chunks(ready.looked.plain)
-    if ready.careful:
-        return careful_lines(
-            chunks, ready.encoding, ready.layout, wanted, bytes_of(run.project.settings.max_line_bytes)
-        )
-    return plain_lines(chunks, wanted)
+    limit = bytes_of(run.project.settings.max_line_bytes)
+    return record_lines(
+        lambda: plain_chunks(ready.looked.plain),
+        ready.encoding,
+        lambda: ready.layout,
+        wanted,
+        limit,
+        by_line=ready.by_line,
+    )
 
 
 def _record_files(run: Run, group: load.Group, counts: dict[int, tuple[int, int]]) -> None:
@@ -185,7 +196,7 @@ def _record_files(run: Run, group: load.Group, counts: dict[int, tuple[int, int]
                 file.encoding,
                 file.layout.delimiter,
                 file.looked.compression,
-                file.careful,
+                file.by_line,
                 1 + blank + kept + aside,
                 1,
                 blank,
@@ -211,7 +222,7 @@ def _record_files(run: Run, group: load.Group, counts: dict[int, tuple[int, int]
             "encoding",
             "delimiter",
             "compression",
-            "careful",
+            "by_line",
             "lines",
             "header_lines",
             "blank_lines",

@@ -137,8 +137,8 @@ def take_away(run: Run, file: FoundFile) -> None:
 
 
 def make_all_ready(run: Run, source: Source, looked: Iterable[Looked], tally: Tally) -> Iterator[Ready]:
+    evolved = set(load.bronze_columns(run.database, source))
     for file in looked:
-        evolved = set(load.bronze_columns(run.database, source))
         try:
             ready = make_ready(file, source, evolved, run.project.settings)
         except FileRejected as error:
@@ -147,6 +147,7 @@ def make_all_ready(run: Run, source: Source, looked: Iterable[Looked], tally: Ta
             continue
         for name in ready.layout.new_columns:
             _add_column(run, source, name, "VARCHAR")
+            evolved.add(name)
             tally.notes.append(f"{file.found.name} brought the new column {name}")
         if ready.layout.absent:
             tally.notes.append(f"{file.found.name} lacks {', '.join(ready.layout.absent)}")

@@ -50,31 +50,39 @@ def read_group(database: Database, group: Group) -> None:
     """Read and cast a group into the temporary table `raw`, broken lines into `broken`.
 
     `raw` has the bronze columns, `_bad` (the number of the first column that
-    does not fit, or NULL), `_f` (the file's place in the group) and `_line`.
+    does not fit, or NULL) and `_f` (the file's place in the group).
     """
-    for table in ("reject_errors", "reject_scans", "raw", "broken"):
+    for table in ("reject_errors", "reject_scans", "raw", "broken", "holes"):
         database.run(f"DROP TABLE IF EXISTS temp.{table}")
     with database.in_order():
         database.run(f"CREATE TEMP TABLE raw AS {_typed(group)}", [[str(file.path) for file in group.files]])
     database.run("CREATE TEMP TABLE broken (_f INTEGER, line BIGINT, reason VARCHAR, raw VARCHAR)")
+    database.run("CREATE TEMP TABLE holes (_f INTEGER, line BIGINT)")
+    if group.careful:
+        _read_set_aside(database, group)
+    else:
+        _read_rejects(database, group)
+
+
+def _read_rejects(database: Database, group: Group) -> None:
+    """What DuckDB could not read, one row a line; the header is the first line of each file."""
+    paths = [[str(file.path) for file in group.files]]
     database.run(
         "INSERT INTO broken SELECT list_position(?, s.file_path) - 1, e.line, "
         "first(CASE e.error_type WHEN 'MISSING COLUMNS' THEN 'too few columns' WHEN 'TOO MANY COLUMNS' "
         "THEN 'too many columns' WHEN 'UNQUOTED VALUE' THEN 'text after a closing quote, or a quote never closed' "
-        "ELSE lower(e.error_type) END ORDER BY e.column_idx), first(ltrim(e.csv_line, chr(10) || chr(13)) ORDER BY e.column_idx) "
+        "ELSE lower(e.error_type) END ORDER BY e.column_idx), "
+        "first(ltrim(e.csv_line, chr(10) || chr(13)) ORDER BY e.column_idx) "
         "FROM reject_errors e JOIN reject_scans s USING (scan_id, file_id) GROUP BY s.file_path, e.line",
-        [[str(file.path) for file in group.files]],
+        paths,
     )
-    if group.careful:
-        _add_set_aside(database, group)
+    database.run("INSERT INTO holes SELECT unnest(range(?)), 1", [len(group.files)])
 
 
 def _typed(group: Group) -> str:
     """The SELECT that reads the files as text, and casts."""
     layout = group.files[0].layout
     names = [f"h{number}" for number in range(layout.width)]
-    if group.careful:
-        names.insert(0, "_line")
     spec = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
     values, checks = [], []
     fields = {name: f"h{number}" for number, name in enumerate(layout.fields) if name}
@@ -91,31 +99,33 @@ def _typed(group: Group) -> str:
             checks.append(f"WHEN {given(raw)} IS NULL THEN {BLANK_KEY + number}")
     # a column left out is read all the same: the reader reports broken lines only for the columns that a query reads
     checks += [f"WHEN strlen(h{number}) > 1000000000 THEN -1" for number, name in enumerate(layout.fields) if not name]
-    line = "CAST(_line AS BIGINT)" if group.careful else "CAST(NULL AS BIGINT)"
-    inner = ", ".join(
-        [*values, f"{line} AS _line", "CAST(file_index AS INTEGER) AS _f", *names[1 if group.careful else 0 :]]
-    )
+    inner = ", ".join([*values, "CAST(file_index AS INTEGER) AS _f", *names])
     bad = f"CASE {' '.join(checks)} END" if checks else "NULL"
-    outer = f"{columns_list(group.columns)}, _line, _f, CAST({bad} AS INTEGER) AS _bad"
+    # staged files end their lines with LF; said so, DuckDB takes a CR inside quotes for what it is
+    end = ", new_line = '\\n'" if group.careful else ""
+    outer = f"{columns_list(group.columns)}, _f, CAST({bad} AS INTEGER) AS _bad"
     return (
         f"SELECT {outer} FROM (SELECT {inner} FROM read_csv(?, columns = {{{spec}}}, auto_detect = false, "
         f"header = {'false' if group.careful else 'true'}, delim = {literal(layout.delimiter)}, quote = '\"', "
-        "escape = '\"', nullstr = '', strict_mode = true, store_rejects = true, rejects_limit = 0))"
+        f"escape = '\"', nullstr = '', strict_mode = true, store_rejects = true, rejects_limit = 0{end}))"
     )
 
 
-def _add_set_aside(database: Database, group: Group) -> None:
-    """The lines that the careful reader set aside; what DuckDB rejects of its output bears its line in front."""
-    database.run(
-        "UPDATE broken SET line = CAST(regexp_extract(raw, '^[0-9]+') AS BIGINT), raw = regexp_replace(raw, '^[0-9]+.', '')"
-    )
-    for number, file in enumerate(group.files):
-        if file.broken is not None and file.broken.stat().st_size:
+def _read_set_aside(database: Database, group: Group) -> None:
+    """The lines that the careful reader set aside, and those on which no record begins."""
+    for table, columns, paths in (
+        ("broken", {"line": "BIGINT", "reason": "VARCHAR", "raw": "VARCHAR"}, [file.broken for file in group.files]),
+        ("holes", {"line": "BIGINT"}, [file.holes for file in group.files]),
+    ):
+        # an empty file has no place in DuckDB's file_index, so it is left out and the places are given
+        held = [(place, str(path)) for place, path in enumerate(paths) if path is not None and path.stat().st_size]
+        if held:
+            spec = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in columns.items())
             database.run(
-                "INSERT INTO broken SELECT ?, line, reason, raw FROM read_csv(?, columns = {'line': 'BIGINT', "
-                "'reason': 'VARCHAR', 'raw': 'VARCHAR'}, auto_detect = false, header = false, delim = ',', quote = '\"', "
+                f"INSERT INTO {table} SELECT list_extract(?, CAST(file_index AS INTEGER) + 1), {columns_list(columns)} "
+                f"FROM read_csv(?, columns = {{{spec}}}, auto_detect = false, header = false, delim = ',', quote = '\"', "
                 "escape = '\"', max_line_size = 8000000)",
-                [number, str(file.broken)],
+                [[place for place, _ in held], [path for _, path in held]],
             )
 
 
@@ -126,21 +136,22 @@ def read_counts(database: Database, group: Group) -> list[tuple[int, int]]:
     return [(rows.get(number, 0), broken.get(number, 0)) for number in range(len(group.files))]
 
 
-def number_lines(database: Database, group: Group) -> None:
+def number_lines(database: Database) -> None:
     """Make the temporary table `spans`: for ranges of rows, by how much a row's place is off its line.
 
     The rows of a file stand in `raw` in order and without gaps, so a row's
-    line is its place, plus the header, plus the broken lines before it. Spans
+    line is its place, plus the lines before it on which no row begins. Spans
     are cut at every 1024 rows, so that rows find theirs by a hash join.
     """
     database.run("DROP TABLE IF EXISTS temp.spans")
     database.run(
         "CREATE TEMP TABLE spans AS "
         "WITH files AS (SELECT _f, min(rowid) AS base, max(rowid) + 1 AS beyond FROM raw GROUP BY _f), "
-        "holes AS (SELECT _f, line - 1 - row_number() OVER (PARTITION BY _f ORDER BY line) AS place, "
-        "row_number() OVER (PARTITION BY _f ORDER BY line) AS behind FROM broken UNION ALL SELECT _f, 0, 0 FROM files), "
-        "steps AS (SELECT _f, place, max(behind) AS behind FROM holes GROUP BY _f, place), "
-        "cut AS (SELECT f._f, place + base AS from_row, 2 + behind - base AS shift, "
+        "gaps AS (SELECT _f, line FROM holes UNION ALL SELECT _f, line FROM broken), "
+        "counted AS (SELECT _f, line - row_number() OVER (PARTITION BY _f ORDER BY line) AS place, "
+        "row_number() OVER (PARTITION BY _f ORDER BY line) AS behind FROM gaps UNION ALL SELECT _f, 0, 0 FROM files), "
+        "steps AS (SELECT _f, place, max(behind) AS behind FROM counted GROUP BY _f, place), "
+        "cut AS (SELECT f._f, place + base AS from_row, 1 + behind - base AS shift, "
         "coalesce(lead(place + base) OVER (PARTITION BY f._f ORDER BY place), beyond) AS to_row "
         "FROM steps s JOIN files f ON f._f = s._f) "
         "SELECT from_row, to_row, shift, unnest(range(from_row >> 10, ((to_row - 1) >> 10) + 1)) AS bucket "
@@ -150,8 +161,6 @@ def number_lines(database: Database, group: Group) -> None:
 
 def _rows(group: Group) -> str:
     """`raw` with the physical line of each row."""
-    if group.careful:
-        return "(SELECT * FROM raw)"
     return (
         f"(SELECT {columns_list(group.columns, 'r')}, r._f, r._bad, r.rowid + s.shift AS _line FROM raw r "
         "JOIN spans s ON s.bucket = r.rowid >> 10 AND r.rowid >= s.from_row AND r.rowid < s.to_row)"

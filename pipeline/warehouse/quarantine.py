@@ -11,7 +11,7 @@ from pathlib import Path
 from pipeline.landing.archive import content, path_of
 from pipeline.landing.header import read_layout
 from pipeline.landing.look import CHUNK, python_encoding
-from pipeline.landing.raw import careful_lines, plain_lines
+from pipeline.landing.raw import record_lines
 from pipeline.project.source import Source
 from pipeline.settings import Settings, bytes_of
 from pipeline.warehouse.database import Database
@@ -73,18 +73,21 @@ def archived_lines(
     database: Database, file_id: int, wanted: list[int], sources: dict[str, Source], settings: Settings
 ) -> Iterator[tuple[int, str]]:
     """(line, raw text) of lines of a file that is in archive/; without text if the archive has lost it."""
-    source, sha256, encoding, careful = database.rows(
-        "SELECT source, sha256, encoding, careful FROM ledger.files WHERE file_id = ?", [file_id]
+    source, sha256, encoding, by_line = database.rows(
+        "SELECT source, sha256, encoding, by_line FROM ledger.files WHERE file_id = ?", [file_id]
     )[0]
     path = path_of(settings.archive, sha256)
     if not path.exists():
         yield from ((line, "") for line in wanted)
-    elif careful:
-        layout = read_layout(_head(path, encoding), sources[f"bronze.{source}"], set(), settings.max_columns)
-        limit = bytes_of(settings.max_line_bytes)
-        yield from careful_lines(content(path, CHUNK), encoding, layout, wanted, limit)
-    else:
-        yield from plain_lines(content(path, CHUNK), wanted)
+        return
+    yield from record_lines(
+        lambda: content(path, CHUNK),
+        encoding,
+        lambda: read_layout(_head(path, encoding), sources[f"bronze.{source}"], set(), settings.max_columns),
+        wanted,
+        bytes_of(settings.max_line_bytes),
+        by_line=by_line,
+    )
 
 
 def _head(path: Path, encoding: str) -> str:

@@ -15,7 +15,7 @@ CREATE TABLE ledger.tasks (
 CREATE TABLE ledger.files (
     file_id INTEGER NOT NULL, batch INTEGER NOT NULL, source VARCHAR NOT NULL, path VARCHAR NOT NULL,
     sha256 VARCHAR NOT NULL, bytes BIGINT NOT NULL, modified_ns BIGINT NOT NULL,
-    encoding VARCHAR NOT NULL, delimiter VARCHAR NOT NULL, compression VARCHAR, careful BOOLEAN NOT NULL,
+    encoding VARCHAR NOT NULL, delimiter VARCHAR NOT NULL, compression VARCHAR, by_line BOOLEAN NOT NULL,
     lines BIGINT NOT NULL, header_lines BIGINT NOT NULL, blank_lines BIGINT NOT NULL,
     bronze_rows BIGINT NOT NULL, quarantined_rows BIGINT NOT NULL,
     notes VARCHAR, replaces INTEGER, run_id BIGINT NOT NULL, loaded_at TIMESTAMP NOT NULL

@@ -46,7 +46,7 @@ def wait_for(sql: str, wanted: Any, seconds: float = 60) -> None:
     while time.monotonic() < until:
         done = docker("exec", "-T", "goldfeed", "goldfeed", "query", "--json", sql, check=False)
         if done.returncode == 0:
-            said = list(json.loads(done.stdout)[0].values())[0]
+            said = next(iter(json.loads(done.stdout)[0].values()))
             if said == wanted:
                 return
         time.sleep(1)
