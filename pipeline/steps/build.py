@@ -7,6 +7,7 @@ from dataclasses import replace
 from pipeline.errors import PermanentError
 from pipeline.failpoints import failpoint
 from pipeline.project.model import Model
+from pipeline.sql import table_name
 from pipeline.steps.context import Run, StepResult
 from pipeline.steps.kinds.common import Built
 from pipeline.steps.kinds.rows import build_rows
@@ -49,6 +50,7 @@ def _by_kind(run: Run, model: Model, state: TableState, fresh: bool) -> Built:
             f"{missing[0]} has not been built yet", where=model.name, do=f"run with --select +{model.name}"
         )
     kind = model.header.kind
+    _make_way(run, model)
     if kind in ("upsert", "append"):
         return build_rows(run, model, state, fresh)
     if kind == "scd2":
@@ -56,6 +58,18 @@ def _by_kind(run: Run, model: Model, state: TableState, fresh: bool) -> Built:
     if kind == "view":
         return build_view(run, model, state)
     return build_full(run, model, state)
+
+
+def _make_way(run: Run, model: Model) -> None:
+    """A table that becomes a view, or a view that becomes a table: the old one goes first."""
+    layer, _, table = model.name.partition(".")
+    views = run.database.value(
+        "SELECT count(*) FROM duckdb_views() WHERE schema_name = ? AND view_name = ?", [layer, table]
+    )
+    if views and model.header.kind != "view":
+        run.database.run(f"DROP VIEW {table_name(model.name)}")
+    elif not views and model.header.kind == "view":
+        run.database.run(f"DROP TABLE IF EXISTS {table_name(model.name)}")
 
 
 def _exists(run: Run, name: str) -> bool:
