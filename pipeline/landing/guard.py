@@ -13,12 +13,15 @@ from typing import IO
 from pipeline.errors import FileChanged, FileRejected
 from pipeline.landing.archive import ArchiveWriter, Delivery
 from pipeline.landing.header import Layout, read_layout
-from pipeline.landing.look import CHUNK, Facts, encoding_of, look, python_encoding, refuse_other_formats, unpacked
+from pipeline.landing.look import CHUNK, MANY, Facts, encoding_of, look, python_encoding, refuse_other_formats, unpacked
+from pipeline.landing.patch import patched
 from pipeline.landing.raw import raw_text
 from pipeline.landing.records import Counts, Grammar, Skipped, Whole, read_records, staged
 from pipeline.landing.scan import FoundFile, unchanged
 from pipeline.project.source import Source
 from pipeline.settings import Settings, bytes_of
+
+PATCH_BYTES = 128_000_000  # a larger file with broken quotes is read by the careful reader, which needs no memory
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Ready:
     broken: Path | None = None
     holes: Path | None = None
     counts: Counts | None = None
+    gaps: tuple[int, ...] = (1,)
     notes: str | None = None
 
     @property
@@ -62,7 +66,7 @@ class Ready:
         """Records after the header, counted without DuckDB."""
         if self.counts is not None:
             return self.counts.records
-        return self.looked.facts.lines - self.layout.lines
+        return self.looked.facts.lines - len(self.gaps)
 
 
 def open_found(found: FoundFile) -> IO[bytes]:
@@ -130,15 +134,35 @@ def make_ready(looked: Looked, source: Source, evolved: set[str], settings: Sett
         encoding == "utf-8"
         and facts.utf8
         and not facts.nul
-        and not facts.blank
+        and len(facts.blanks) <= MANY
         and facts.one_line_end
         and not layout.padded
         and layout.lines == 1
         and layout.width > 1
     )
     notes = "the last line has no line end" if facts.ends_open else None
-    ready = Ready(looked, layout, encoding, not plain, looked.plain, notes=notes)
-    return ready if plain else carefully(ready, settings)
+    gaps = (1, *facts.blanks)
+    ready = Ready(looked, layout, encoding, not plain, looked.plain, notes=notes, gaps=gaps)
+    if not plain:
+        return carefully(ready, settings)
+    few = 0 < facts.quotes < facts.newlines / 4 and facts.size < PATCH_BYTES
+    return _patch(ready, settings) if few else ready
+
+
+def _patch(ready: Ready, settings: Settings) -> Ready:
+    """Blank out the lines whose quotes are broken, if there are any and that is enough."""
+    result = patched(ready.looked.plain.read_bytes(), ready.layout)
+    if result is None:
+        return carefully(ready, settings)
+    lines, pieces = result
+    if not lines:
+        return ready
+    path, broken = (ready.looked.plain.with_suffix(end) for end in (".patched", ".broken"))
+    with open(path, "wb") as file:
+        file.writelines(pieces)
+    with open(broken, "w", encoding="utf-8", newline="") as file_of_broken:
+        csv.writer(file_of_broken, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(lines)
+    return replace(ready, path=path, broken=broken)
 
 
 def _layout(facts: Facts, encoding: str, source: Source, evolved: set[str], settings: Settings) -> Layout:
@@ -176,7 +200,7 @@ def carefully(ready: Ready, settings: Settings) -> Ready:
             else:
                 counts.records += 1
                 rejects.writerow((event.line, event.problem, raw_text(event.data)))
-    return replace(ready, careful=True, path=path, broken=broken, holes=holes, counts=counts)
+    return replace(ready, careful=True, path=path, broken=broken, holes=holes, counts=counts, gaps=())
 
 
 def _with_one_line_end(lines: list[bytes]) -> bytes:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import re
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
 import zstandard
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 CHUNK = 1 << 20
+MANY = 50_000  # empty lines, or lines with a broken quote, up to which a file is still patched and read fast
+_EMPTY = re.compile(rb"(?:^|(?<=\n))\r?\n")
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _NO_CSV = (
@@ -46,9 +49,9 @@ class Facts:
     newlines: int = 0
     returns: int = 0
     pairs: int = 0
-    quotes: bool = False
+    quotes: int = 0
     nul: bool = False
-    blank: bool = False
+    blanks: list[int] = field(default_factory=list)
     utf8: bool = True
     head: bytes = b""
     last: bytes = b""
@@ -153,16 +156,29 @@ def look(chunks: Iterator[bytes], sinks: list[Callable[[bytes], object]]) -> Fac
 
 
 def _count(facts: Facts, data: bytes) -> None:
+    if b"\n\n" in data or b"\n\r\n" in data or data[:2].lstrip(b"\r")[:1] == b"\n":
+        _note_blanks(facts, data)
     facts.size += len(data)
     facts.newlines += data.count(b"\n")
     if b"\r" in data or facts.last == b"\r":
         facts.returns += data.count(b"\r")
         facts.pairs += data.count(b"\r\n") + (1 if facts.last == b"\r" and data[:1] == b"\n" else 0)
-    facts.quotes = facts.quotes or b'"' in data
+    facts.quotes += data.count(b'"')
     facts.nul = facts.nul or b"\0" in data
-    before = facts.last + data[:2]
-    facts.blank = facts.blank or b"\n\n" in data or b"\n\r\n" in data or before.startswith((b"\n\n", b"\n\r\n"))
     facts.last = data[-1:]
+
+
+def _note_blanks(facts: Facts, data: bytes) -> None:
+    """Add the numbers of the empty lines that end in this chunk, as far as MANY of them."""
+    line, at = facts.newlines + 1, 0
+    for match in _EMPTY.finditer(data):
+        end = match.end() - 1
+        if match.start() == 0 and facts.last not in (b"\n", b""):
+            continue
+        line += data.count(b"\n", at, end)
+        at = end
+        if len(facts.blanks) <= MANY:
+            facts.blanks.append(line)
 
 
 def _decode(facts: Facts, decoder: codecs.IncrementalDecoder, data: bytes, *, final: bool = False) -> None:

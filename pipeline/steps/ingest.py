@@ -183,7 +183,7 @@ def _record_files(run: Run, group: load.Group, counts: dict[int, tuple[int, int]
     for place, file in enumerate(group.files):
         number, facts, found = group.first_id + place, file.looked.facts, file.looked.found
         kept, aside = counts[number]
-        blank = file.counts.blank if file.counts else 0
+        blank = file.counts.blank if file.counts else len(file.gaps) - 1
         rows.append(
             (
                 number,

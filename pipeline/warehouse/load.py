@@ -58,14 +58,13 @@ def read_group(database: Database, group: Group) -> None:
         database.run(f"CREATE TEMP TABLE raw AS {_typed(group)}", [[str(file.path) for file in group.files]])
     database.run("CREATE TEMP TABLE broken (_f INTEGER, line BIGINT, reason VARCHAR, raw VARCHAR)")
     database.run("CREATE TEMP TABLE holes (_f INTEGER, line BIGINT)")
-    if group.careful:
-        _read_set_aside(database, group)
-    else:
+    _read_set_aside(database, group)
+    if not group.careful:
         _read_rejects(database, group)
 
 
 def _read_rejects(database: Database, group: Group) -> None:
-    """What DuckDB could not read, one row a line; the header is the first line of each file."""
+    """What DuckDB could not read, one row a line; and the header and empty lines of each file."""
     paths = [[str(file.path) for file in group.files]]
     database.run(
         "INSERT INTO broken SELECT list_position(?, s.file_path) - 1, e.line, "
@@ -76,7 +75,8 @@ def _read_rejects(database: Database, group: Group) -> None:
         "FROM reject_errors e JOIN reject_scans s USING (scan_id, file_id) GROUP BY s.file_path, e.line",
         paths,
     )
-    database.run("INSERT INTO holes SELECT unnest(range(?)), 1", [len(group.files)])
+    gaps = [(place, line) for place, file in enumerate(group.files) for line in file.gaps]
+    database.insert_many("INSERT INTO holes SELECT * FROM", None, gaps)
 
 
 def _typed(group: Group) -> str:
