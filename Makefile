@@ -39,4 +39,4 @@ lock:  ## after a change of dependencies (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean:
-	rm -rf .venv data examples/*/data bench/work
+	rm -rf .venv data examples/*/data bench/.scratch

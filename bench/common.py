@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 
 ROOT = Path(__file__).resolve().parent.parent
-WORK = Path(os.environ.get("GOLDFEED_BENCH_WORK", ROOT / "bench" / "work"))
+WORK = Path(os.environ.get("GOLDFEED_BENCH_WORK", ROOT / "bench" / ".scratch"))
 MEMORY_LIMIT, THREADS = "1GB", 2
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pipeline.landing.scan import FoundFile
 from pipeline.project.graph import Graph
@@ -43,7 +43,6 @@ class Situation:
     published: Mapping[str, int] | None
     selected: set[str] | None = None
     refresh: bool = False
-    sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 def plan(graph: Graph, now: Situation) -> list[PlannedTask]:

@@ -49,7 +49,7 @@ class ArchiveWriter:
         self._stream.write(data)
 
     def keep(self, sha256: str) -> None:
-        """Close, fsync and rename into place; the folder is synced by `sync_folder`."""
+        """Close, fsync and rename into place; the caller syncs the folder, once for many files."""
         self._stream.flush(zstandard.FLUSH_FRAME)
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -67,15 +67,6 @@ class ArchiveWriter:
 def path_of(folder: Path, sha256: str) -> Path:
     """Where a file with this hash is kept."""
     return folder / f"{sha256}{SUFFIX}"
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def archived(folder: Path) -> list[tuple[str, Path, Delivery]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -59,6 +58,3 @@ class StepResult:
     notes: tuple[str, ...] = ()
     error: str | None = None
     version: str | None = None
-
-
-Step = Callable[[Run], StepResult]

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from pipeline.errors import FileRejected, PermanentError
 from pipeline.failpoints import failpoint
-from pipeline.landing.archive import path_of, sync_folder
+from pipeline.landing.archive import path_of
 from pipeline.landing.guard import Ready, carefully, plain_chunks
 from pipeline.landing.raw import record_lines
 from pipeline.landing.scan import FoundFile, settled, unchanged
 from pipeline.project.source import Source
+from pipeline.published import sync
 from pipeline.settings import bytes_of
 from pipeline.steps.context import Run, StepResult
 from pipeline.steps.intake import (
@@ -78,7 +79,7 @@ def _ingest_batch(
         for file in ready:
             keep(run, file.looked)
         if ready:
-            sync_folder(run.project.settings.archive)
+            sync(run.project.settings.archive)
     for group in load.split(ready, bytes_of(run.project.settings.group_bytes)):
         _load_group(run, source, group, work, tally)
 

@@ -157,3 +157,10 @@ def test_descriptions_and_comments_do_not_change_a_fingerprint_but_sql_does(shop
 
 def test_a_missing_project_error_is_permanent() -> None:
     assert ProjectError("x").exit_code == 1
+
+
+def test_contracts_are_found_beside_the_tables_they_are_about(shop: Shop) -> None:
+    shop.write("sql/bronze/orders.contract.yml", "dataset: x\n")
+    shop.write("sql/gold/totals.contract.yml", "dataset: x\n")
+    assert sorted(shop.project().contracts) == ["bronze.orders", "gold.totals"]
+    assert [source.name for source in shop.project().graph.sources.values()] == ["orders"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pipeline.errors import AccountingError
 from pipeline.project.model import Model
@@ -175,8 +175,3 @@ def target(model: Model) -> str:
 def sorted_by_key(model: Model) -> str:
     """ORDER BY for storing a table in key order (MERGE and page by key are quicker so: DESIGN.md)."""
     return f" ORDER BY {columns_list(model.header.key)}" if model.header.key else ""
-
-
-def taken(state: TableState, batch: int) -> TableState:
-    """The state after all batches up to `batch` were taken in."""
-    return replace(state, watermark=batch)
