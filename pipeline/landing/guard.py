@@ -218,8 +218,13 @@ def plain_chunks(path: Path) -> Iterator[bytes]:
 
 
 def reject(found: FoundFile, folder: Path, error: FileRejected) -> None:
-    """Move a file to rejected/ with the reason beside it; the reason is written first."""
+    """Move a file to rejected/ with the reason beside it; the reason is written first, nothing is overwritten."""
     target = folder / found.name
     target.parent.mkdir(parents=True, exist_ok=True)
-    (target.parent / f"{target.name}.error.txt").write_text(f"{found.name}: {error.sentence()}\n", encoding="utf-8")
+    number = 1
+    while target.exists():
+        number += 1
+        target = folder / f"{found.name}.{number}"
+    reason = target.parent / f"{target.name}.error.txt"
+    reason.write_text(f"{found.name}: {error.sentence()}\n", encoding="utf-8")
     os.replace(found.path, target)

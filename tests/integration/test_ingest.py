@@ -132,6 +132,15 @@ def test_h7_what_is_no_csv_is_rejected_with_the_reason(shop: Shop, content: byte
     assert reason in rejection(shop, "orders.csv")
 
 
+def test_a_second_rejected_file_of_the_same_name_does_not_overwrite_the_first(shop: Shop) -> None:
+    for content in ("<html>one", "<html>two"):
+        shop.drop("orders.csv", content)
+        shop.run()
+    rejected = shop.home / "rejected"
+    assert [(rejected / name).read_text() for name in ("orders.csv", "orders.csv.2")] == ["<html>one", "<html>two"]
+    assert (rejected / "orders.csv.2.error.txt").exists()
+
+
 def test_h3_limits_reject_bombs_and_giants(shop: Shop) -> None:
     shop.environ.update(GOLDFEED_MAX_FILE_BYTES="1MB", GOLDFEED_MAX_COLUMNS="50")
     shop.drop("orders_big.csv", (HEADER + "\n").encode() + b"x" * 1_100_000)
