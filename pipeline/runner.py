@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from importlib import import_module
-from threading import Thread
 from typing import Any
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
@@ -174,7 +172,6 @@ def execute(
 
 def _do_all(run: Run, tasks: Sequence[PlannedTask], order: Order) -> list[tuple[TaskResult, StepResult]]:
     """Every task; those that depend on a failed one are skipped with the cause, the others go on."""
-    _import_ahead(run.project, tasks)
     results: list[tuple[TaskResult, StepResult]] = []
     failed: dict[str, str] = {}
     for task in tasks:
@@ -191,12 +188,6 @@ def _do_all(run: Run, tasks: Sequence[PlannedTask], order: Order) -> list[tuple[
             failed[task.table] = cause or task.table
         results.append((result, step))
     return results
-
-
-def _import_ahead(project: Project, tasks: Sequence[PlannedTask]) -> None:
-    """Import Polars while the engine reads CSV, if a planned model needs it: half a second less to wait for."""
-    if any(task.action == "build" and project.graph.models[task.table].is_python for task in tasks):
-        Thread(target=import_module, args=("polars",), daemon=True).start()
 
 
 def _cause(project: Project, task: PlannedTask, failed: dict[str, str]) -> str | None:
