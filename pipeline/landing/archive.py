@@ -20,7 +20,7 @@ import zstandard
 from pipeline.failpoints import failpoint
 
 _MAGIC = 0x184D2A50
-_LEVEL = 1  # 770 MB/s here; level 3 is a quarter slower and 6% smaller on the shop's files
+_LEVEL = 1  # 767 MB/s on lines of orders, two cores; level 3 594 MB/s
 SUFFIX = ".csv.zst"
 
 

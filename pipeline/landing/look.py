@@ -178,7 +178,7 @@ def _note_blanks(facts: Facts, data: bytes) -> None:
 
 
 def _empty_line_ends(data: bytes, at_line_start: bool) -> Iterator[int]:
-    """Places of the line feeds that end an empty line; by find, which is 50 times as quick as a pattern here."""
+    """Places of the line feeds that end an empty line; by find: a pattern with a look-behind tries every byte."""
     for empty in (b"\n", b"\r\n"):
         if at_line_start and data.startswith(empty):
             yield len(empty) - 1
