@@ -92,7 +92,7 @@ def _print_accounting(result: RunResult) -> None:
     if not count or not count["files"]:
         return
     show.out().print(
-        f"{count['files']:,} files: {count['lines']:,} lines = {count['header']:,} header + {count['blank']:,} blank + "
+        f"{count['files']:,} file{'' if count['files'] == 1 else 's'}: {count['lines']:,} lines = {count['header']:,} header + {count['blank']:,} blank + "
         f"{count['bronze']:,} bronze + {count['quarantine']:,} quarantine (balanced)",
         highlight=False,
     )
