@@ -61,3 +61,7 @@ class WarehouseBusy(TransientError):
 
 class FileChanged(TransientError):
     """A file was written to while it was being read."""
+
+
+class NotNarrowable(PermanentError):
+    """A model's SQL does not show which of its keys a changed row touches: it is rebuilt whole."""

@@ -23,6 +23,7 @@ from pipeline.steps.context import Reporter, Run, Silent, StepResult
 from pipeline.steps.ingest import ingest
 from pipeline.steps.publish import last_publication, publish, reconcile
 from pipeline.warehouse import ledger
+from pipeline.warehouse.changes import forget
 from pipeline.warehouse.database import Database, open_database
 
 ATTEMPTS = 3
@@ -155,6 +156,7 @@ def execute(
     failed = [result for result, _ in results if result.status == "failed"]
     status = "failed" if failed else "succeeded"
     version = next((step.version for _, step in results if step.version), None)
+    forget(database, _floors(project, database))
     failpoint("run.before_finish")
     ledger.finish_run(database, run.run_id, status, clock.now(), version, failed[0].error if failed else None)
     failpoint("run.after_finish")
@@ -168,6 +170,24 @@ def execute(
         (*notes, *(note for _, step in results for note in step.notes)),
         _accounting(database, run.run_id),
     )
+
+
+def _floors(project: Project, database: Database) -> dict[str, int]:
+    """For each table, the version up to which nobody will ask what changed."""
+    graph, inputs, last = project.graph, ledger.table_inputs(database), last_publication(database)
+    published = last["tables"] if last else {}
+    floors: dict[str, int] = {}
+    for name in (*graph.sources, *graph.models):
+        asked = [
+            inputs.get(other, {}).get(name, 0)
+            for other in graph.readers(name)
+            if graph.models[other].header.kind == "incremental"
+        ]
+        if name.startswith("gold."):
+            asked.append(published.get(name, 0))
+        if asked:
+            floors[name] = min(asked)
+    return floors
 
 
 def _do_all(run: Run, tasks: Sequence[PlannedTask], order: Order) -> list[tuple[TaskResult, StepResult]]:

@@ -9,9 +9,10 @@ from graphlib import CycleError, TopologicalSorter
 
 from pipeline.errors import ProjectError, UsageError
 from pipeline.project.model import Model
-from pipeline.project.source import Source
+from pipeline.project.source import Operation, Source
 
 LAYERS = ("bronze", "silver", "gold")
+ROW_KINDS = ("upsert", "append", "scd2")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,27 @@ class Graph:
         above = self.upstream([name])
         return [table for table in self.order if table in above and table in self.sources]
 
+    def operation(self, name: str) -> Operation | None:
+        """How a model that takes row by row from a source, or from a table that keeps all its rows, hears of deletes."""
+        while name in self.models and self.models[name].header.kind in ROW_KINDS:
+            above = self.models[name].inputs[0]
+            if above in self.sources:
+                return self.sources[above].operation
+            if above in self.models and self.models[above].header.kind != "append":
+                return None
+            name = above
+        return None
+
+    def readers(self, name: str) -> list[str]:
+        """The models that read a table."""
+        return [other for other in self.models if name in self.models[other].inputs]
+
+    def watched(self, name: str) -> bool:
+        """Whether somebody asks which rows of a table have changed: an incremental model, or the publication."""
+        if name.startswith("gold."):
+            return True
+        return any(self.models[other].header.kind == "incremental" for other in self.readers(name))
+
     def layer(self, layer: str) -> list[str]:
         """The tables of one layer, in order."""
         return [name for name in self.order if name.startswith(layer + ".")]
@@ -66,7 +88,16 @@ def build_graph(sources: Sequence[Source], models: Sequence[Model]) -> Graph:
     tree = {name: set(model.inputs) for name, model in resolved.items()}
     for source in sources:
         tree[source.table] = set()
-    return Graph({source.table: source for source in sources}, resolved, _order(tree, resolved))
+    graph = Graph({source.table: source for source in sources}, resolved, _order(tree, resolved))
+    return replace(graph, models={name: _with_deletes(graph, model) for name, model in resolved.items()})
+
+
+def _with_deletes(graph: Graph, model: Model) -> Model:
+    """A model whose source begins to tell of deletes is another model: its table is rebuilt."""
+    operation = graph.operation(model.name)
+    if operation is None:
+        return model
+    return replace(model, fingerprint=f"{model.fingerprint} {operation.column} {' '.join(operation.delete)}")
 
 
 def _no_duplicates(parts: Sequence[Source | Model]) -> None:

@@ -7,8 +7,10 @@ from sqlglot import exp
 
 from pipeline.errors import ProjectError
 from pipeline.project.model import Model
+from pipeline.project.source import Operation
 
 CARRIED = ("_file_id", "_line", "_batch")
+DELETED = "_deleted"
 
 
 def row_by_row(model: Model) -> exp.Select:
@@ -50,17 +52,33 @@ def row_by_row(model: Model) -> exp.Select:
     return select
 
 
-def new_rows(model: Model, *, carry: bool = True) -> str:
-    """SQL for the model's rows whose batch is above the first parameter, with their lineage columns."""
+def new_rows(model: Model, operation: Operation | None = None) -> str:
+    """SQL for the model's rows whose batch is above the first parameter, with their lineage columns.
+
+    With an `operation` there is also `_deleted`: whether the row takes its key away.
+    """
     select = row_by_row(model).copy()
     table = next(select.find_all(exp.Table))
     alias = table.alias_or_name
     inner = sqlglot.exp.select("*").from_(exp.table_(table.this.copy(), db=table.args["db"].copy()))
+    if operation and table.db == "bronze":
+        inner = inner.select(_deletes(operation).as_(DELETED))
     narrowed = inner.where(exp.GT(this=exp.column("_batch"), expression=exp.Placeholder()))
     table.replace(narrowed.subquery(alias))
-    if carry:
-        select = select.select(*(exp.column(name, table=alias) for name in CARRIED))
-    return select.sql("duckdb")
+    carried = carried_columns(operation)
+    return select.select(*(exp.column(name, table=alias) for name in carried)).sql("duckdb")
+
+
+def carried_columns(operation: Operation | None) -> tuple[str, ...]:
+    """The lineage columns that a row takes with it."""
+    return (*CARRIED, DELETED) if operation else CARRIED
+
+
+def _deletes(operation: Operation) -> exp.Expression:
+    words = [exp.Literal.string(word.strip()) for word in operation.delete]
+    text = exp.cast(exp.column(operation.column, quoted=True), "varchar")
+    found = exp.In(this=exp.Trim(this=text), expressions=words)
+    return exp.Coalesce(this=found, expressions=[exp.false()])
 
 
 def condition(rule: str) -> str:

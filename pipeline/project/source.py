@@ -78,6 +78,15 @@ class Column(BaseModel):
         )
 
 
+class Operation(BaseModel):
+    """Which column says that a row takes its key away."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    column: str = Field(description="The column that tells what happened to the key")
+    delete: Texts = Field(description="Its values that mean: the key is gone")
+
+
 class SourceFile(BaseModel):
     """The keys of a source's YAML file."""
 
@@ -87,6 +96,9 @@ class SourceFile(BaseModel):
     files: Texts = Field(description="Patterns of file names under landing/, subfolders too")
     key: Texts = Field(default_factory=list, description="Business key: the columns that name one thing")
     latest_by: Texts = Field(default_factory=list, description="Which version of a key wins; ties: file, then line")
+    operation: Operation | None = Field(
+        None, description="For change feeds: the column and the values of it that delete a key"
+    )
     columns: dict[str, Column] = Field(description="The columns, by their names in bronze")
     drift: Literal["evolve", "ignore", "reject"] = Field(
         "evolve", description="What a column nobody declared does: join the table, be left out, reject the file"
@@ -115,6 +127,8 @@ class SourceFile(BaseModel):
             for name in names:
                 if name not in self.columns:
                     raise ValueError(f"{key} names {name!r}, which is not one of the columns")
+        if self.operation and self.operation.column not in self.columns:
+            raise ValueError(f"operation names {self.operation.column!r}, which is not one of the columns")
         return self
 
 

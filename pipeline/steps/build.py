@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from pipeline.errors import PermanentError
@@ -9,10 +10,12 @@ from pipeline.failpoints import failpoint
 from pipeline.project.model import Model
 from pipeline.sql import table_name
 from pipeline.steps.context import Run, StepResult
-from pipeline.steps.kinds.common import Built
+from pipeline.steps.kinds.common import ADDED, REMOVED, Built
+from pipeline.steps.kinds.incremental import build_incremental
 from pipeline.steps.kinds.rows import build_rows
 from pipeline.steps.kinds.scd2 import build_scd2
 from pipeline.steps.kinds.whole import build_full, build_view
+from pipeline.warehouse.changes import record_batches, record_rows
 from pipeline.warehouse.ledger import TableState, save_table, table_inputs, table_states
 
 
@@ -29,7 +32,7 @@ def build(run: Run, model: Model, *, refresh: bool = False) -> StepResult:
     if not fresh and inputs == before:
         return StepResult("unchanged")
     with run.database.transaction():
-        built = _by_kind(run, model, state, fresh)
+        built = _by_kind(run, model, state, fresh, before, inputs)
         after = replace(
             built.state,
             fingerprint=model.fingerprint,
@@ -37,13 +40,26 @@ def build(run: Run, model: Model, *, refresh: bool = False) -> StepResult:
             version=state.version + 1 if built.changed else state.version,
         )
         save_table(run.database, after, inputs, run.now)
+        if built.changed and run.project.graph.watched(model.name):
+            _note_change(run, model, built, after.version)
         failpoint("build.before_commit")
     failpoint("build.after_commit")
     status = "succeeded" if built.changed else "unchanged"
-    return StepResult(status, built.rows_in, built.rows_out, built.quarantined, built.superseded)
+    notes = (built.note,) if built.note else ()
+    return StepResult(status, built.rows_in, built.rows_out, built.quarantined, built.superseded, notes)
 
 
-def _by_kind(run: Run, model: Model, state: TableState, fresh: bool) -> Built:
+def _note_change(run: Run, model: Model, built: Built, version: int) -> None:
+    """Keep the change set that made a version, for the tables below and the publication."""
+    if built.batches:
+        record_batches(run.database, model.name, version, *built.batches, built.rows_out)
+    elif built.known:
+        record_rows(run.database, model.name, version, REMOVED, ADDED)
+
+
+def _by_kind(
+    run: Run, model: Model, state: TableState, fresh: bool, seen: Mapping[str, int], now: Mapping[str, int]
+) -> Built:
     missing = [name for name in model.inputs if not _exists(run, name)]
     if missing:
         raise PermanentError(
@@ -54,7 +70,9 @@ def _by_kind(run: Run, model: Model, state: TableState, fresh: bool) -> Built:
     if kind in ("upsert", "append"):
         return build_rows(run, model, state, fresh)
     if kind == "scd2":
-        return build_scd2(run, model, state)
+        return build_scd2(run, model, state, fresh)
+    if kind == "incremental":
+        return build_incremental(run, model, state, fresh, seen, now)
     if kind == "view":
         return build_view(run, model, state)
     return build_full(run, model, state)

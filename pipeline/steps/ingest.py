@@ -30,6 +30,7 @@ from pipeline.steps.intake import (
     without_known,
 )
 from pipeline.warehouse import load
+from pipeline.warehouse.changes import record_batches
 from pipeline.warehouse.ledger import (
     TableState,
     last_file_id,
@@ -250,3 +251,5 @@ def _save_bronze(run: Run, source: Source, group: load.Group, kept: int, aside: 
         run_id=run.run_id,
     )
     save_table(run.database, state, {}, run.now)
+    if run.project.graph.watched(source.table):
+        record_batches(run.database, source.table, state.version, group.first_id - 1, state.watermark, kept)

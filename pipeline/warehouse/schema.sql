@@ -45,3 +45,10 @@ CREATE TABLE ledger.publications (
     publication_id BIGINT NOT NULL, version VARCHAR NOT NULL, kind VARCHAR NOT NULL, run_id BIGINT,
     tables VARCHAR NOT NULL, published_at TIMESTAMP NOT NULL
 );
+
+-- migration 2: change sets
+CREATE SCHEMA changes;
+CREATE TABLE ledger.changes (
+    table_name VARCHAR NOT NULL, version BIGINT NOT NULL, first_batch INTEGER, last_batch INTEGER,
+    removed BIGINT NOT NULL, added BIGINT NOT NULL
+);

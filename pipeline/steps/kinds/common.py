@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipeline.errors import AccountingError
@@ -16,9 +17,16 @@ from pipeline.warehouse.ledger import TableState
 OPEN_END = "TIMESTAMP '9999-12-31 00:00:00'"
 
 
+REMOVED, ADDED = "temp.removed", "temp.added"
+
+
 @dataclass(frozen=True)
 class Built:
-    """What building one table did. `changed`: its rows are not those of before."""
+    """What building one table did. `changed`: its rows are not those of before.
+
+    `known`: the rows that went are in temp.removed, those that came in temp.added.
+    `batches`: rows were only added, those after the first batch up to the second.
+    """
 
     state: TableState
     rows_in: int
@@ -26,16 +34,24 @@ class Built:
     quarantined: int
     superseded: int
     changed: bool
+    known: bool = False
+    batches: tuple[int, int] | None = None
+    note: str = ""
 
 
-def broken_rule(model: Model, *, keys: bool) -> str:
-    """An expression: the number of the first rule a row breaks, or NULL. Rule 0 is a blank key."""
+def broken_rule(model: Model, *, keys: bool, deletes: bool = False) -> str:
+    """An expression: the number of the first rule a row breaks, or NULL. Rule 0 is a blank key.
+
+    With `deletes`, a row that takes its key away needs the key and nothing else.
+    """
     checks = []
     if keys and model.header.key:
         blank = " OR ".join(
             f"{quoted(name)} IS NULL" for name in (*model.header.key, *filter(None, [model.header.valid_from]))
         )
         checks.append(f"WHEN {blank} THEN 0")
+    if deletes:
+        checks.append("WHEN _deleted THEN NULL")
     for number, rule in enumerate(model.header.rules.values(), 1):
         checks.append(f"WHEN NOT coalesce(({condition(rule)}), false) THEN {number}")
     return f"CASE {' '.join(checks)} END" if checks else "CAST(NULL AS INTEGER)"
@@ -170,6 +186,34 @@ def unknown_member(run: Run, model: Model, built_columns: dict[str, str]) -> str
 def target(model: Model) -> str:
     """The quoted name of the model's table."""
     return table_name(model.name)
+
+
+def same_key(names: Iterable[str], one: str, other: str) -> str:
+    """A join condition: two rows have the same key."""
+    return " AND ".join(f"{one}.{quoted(name)} = {other}.{quoted(name)}" for name in names)
+
+
+def replace_rows(run: Run, model: Model, key: list[str], stale: str, fresh: str) -> int:
+    """Put the rows of `fresh` where those of `stale` are, if they differ. Returns the number of keys that do.
+
+    Both hold every row of the keys they hold at all. What went and what came is left in temp.removed and temp.added.
+    """
+    database = run.database
+    database.run(f"CREATE OR REPLACE TEMP TABLE removed AS SELECT * FROM {stale} EXCEPT ALL SELECT * FROM {fresh}")
+    database.run(f"CREATE OR REPLACE TEMP TABLE added AS SELECT * FROM {fresh} EXCEPT ALL SELECT * FROM {stale}")
+    names = columns_list(key)
+    database.run(
+        f"CREATE OR REPLACE TEMP TABLE differing AS SELECT {names} FROM {REMOVED} UNION SELECT {names} FROM {ADDED}"
+    )
+    differing = count(database, "temp.differing")
+    if differing:
+        same = same_key(key, "t", "d")
+        database.run(f"DELETE FROM {target(model)} t USING temp.differing d WHERE {same}")
+        database.run(
+            f"INSERT INTO {target(model)} SELECT t.* FROM {fresh} t SEMI JOIN temp.differing d ON {same}"
+            f"{sorted_by_key(model)}"
+        )
+    return differing
 
 
 def sorted_by_key(model: Model) -> str:

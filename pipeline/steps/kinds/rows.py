@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pipeline.project.model import Model
-from pipeline.project.narrow import CARRIED, new_rows, output_columns
+from pipeline.project.narrow import CARRIED, DELETED, carried_columns, new_rows, output_columns
+from pipeline.project.source import Operation
 from pipeline.sql import columns_list, quoted, table_name
 from pipeline.steps.context import Run
 from pipeline.steps.kinds.common import (
@@ -17,11 +18,12 @@ from pipeline.steps.kinds.common import (
     newest_first,
     rank_files,
     reasons,
+    same_key,
     sorted_by_key,
     target,
     winning,
 )
-from pipeline.warehouse.ledger import TableState, latest_batch
+from pipeline.warehouse.ledger import TableState
 from pipeline.warehouse.quarantine import set_aside_lines
 
 
@@ -32,23 +34,30 @@ def build_rows(run: Run, model: Model, state: TableState, fresh: bool) -> Built:
         state = TableState(model.name, version=state.version, fingerprint=model.fingerprint)
         database.run("DELETE FROM ledger.quarantine WHERE source = ?", [model.name])
     rank_files(database)
-    last = latest_batch(database)
-    rows_in = count(database, f"{source_table} WHERE _batch > {state.watermark}")
-    aside = _set_aside(run, model, state)
-    before = 0 if fresh else count(database, target(model))
-    changed = _create(run, model) if fresh else _add(run, model, state)
+    before, above = state.watermark, f"{source_table} WHERE _batch > {state.watermark}"
+    rows_in, last = database.rows(f"SELECT count(*), coalesce(max(_batch), 0) FROM {above}")[0]
+    aside = set_aside(run, model, state.watermark)
+    held = 0 if fresh else state.kept
+    known = False
+    if fresh:
+        changed = _create(run, model)
+    elif model.header.kind == "append":
+        changed = int(database.value(f"INSERT INTO {target(model)} {_good_rows(run, model)}", [before]) or 0)
+    else:
+        changed, known = _upsert(run, model, before), True
     kept = count(database, target(model))
-    superseded = rows_in - aside - (kept - before)
+    superseded = rows_in - aside - (kept - held)
     state = replace(
         state,
-        watermark=last,
+        watermark=max(before, last),
         rows_in=state.rows_in + rows_in,
         kept=kept,
         superseded=state.superseded + superseded,
         quarantined=state.quarantined + aside,
     )
     _check(run, model, state, source_table)
-    return Built(state, rows_in, changed, aside, superseded, changed > 0 or fresh)
+    grown = (before, state.watermark) if model.header.kind == "append" and not fresh else None
+    return Built(state, rows_in, changed, aside, superseded, changed > 0 or fresh, known, grown)
 
 
 def _check(run: Run, model: Model, state: TableState, source_table: str) -> None:
@@ -57,61 +66,127 @@ def _check(run: Run, model: Model, state: TableState, source_table: str) -> None
         check_balance(replace(state, superseded=0), state.rows_in)
 
 
-def _set_aside(run: Run, model: Model, state: TableState) -> int:
-    rule = broken_rule(model, keys=model.header.kind == "upsert")
+def _operation(run: Run, model: Model) -> Operation | None:
+    return run.project.graph.operation(model.name)
+
+
+def set_aside(run: Run, model: Model, watermark: int) -> int:
+    """Send the rows above a watermark that break a rule to quarantine. Returns how many."""
+    operation = _operation(run, model)
+    rule = broken_rule(model, keys=model.header.kind != "append", deletes=operation is not None)
     if rule.startswith("CAST(NULL"):
         return 0
     run.database.run(
         f"CREATE OR REPLACE TEMP TABLE aside AS SELECT _file_id, _line, {reasons(model, '_broken')} AS reason, "
-        f"'' AS column_name FROM (SELECT *, {rule} AS _broken FROM ({new_rows(model)})) WHERE _broken IS NOT NULL",
-        [state.watermark],
+        f"'' AS column_name FROM (SELECT *, {rule} AS _broken FROM ({new_rows(model, operation)})) "
+        "WHERE _broken IS NOT NULL",
+        [watermark],
     )
     graph, settings = run.project.graph, run.project.settings
     return set_aside_lines(run.database, model.name, "temp.aside", graph.sources, settings, run.run_id, run.now)
 
 
-def _good_rows(model: Model) -> str:
+def _good_rows(run: Run, model: Model) -> str:
     """The new rows that break no rule, with lineage."""
-    rule = broken_rule(model, keys=model.header.kind == "upsert")
-    names = columns_list([*output_columns(model), *CARRIED])
+    operation = _operation(run, model)
+    rule = broken_rule(model, keys=model.header.kind == "upsert", deletes=operation is not None)
+    names = columns_list([*output_columns(model), *carried_columns(operation)])
     if rule.startswith("CAST(NULL"):
-        return f"SELECT {names} FROM ({new_rows(model)})"
-    return f"SELECT {names} FROM ({new_rows(model)}) WHERE {rule} IS NULL"
+        return f"SELECT {names} FROM ({new_rows(model, operation)})"
+    return f"SELECT {names} FROM ({new_rows(model, operation)}) WHERE {rule} IS NULL"
 
 
 def _winners(run: Run, model: Model) -> str:
     """One row a key: the newest."""
     if model.header.kind == "append":
-        return _good_rows(model)
+        return _good_rows(run, model)
     order = newest_first(winning(run.project, model))
     return (
-        f"SELECT * FROM ({_good_rows(model)}) "
+        f"SELECT * FROM ({_good_rows(run, model)}) "
         f"QUALIFY row_number() OVER (PARTITION BY {columns_list(model.header.key)} ORDER BY {order}) = 1"
     )
 
 
+# ---------------------------------------------------------------- the whole table
 def _create(run: Run, model: Model) -> int:
-    run.database.run(
-        f"CREATE OR REPLACE TABLE {target(model)} AS SELECT * FROM ({_winners(run, model)}){sorted_by_key(model)}", [0]
-    )
-    return count(run.database, target(model))
-
-
-def _add(run: Run, model: Model, state: TableState) -> int:
-    if model.header.kind == "append":
-        statement = f"INSERT INTO {target(model)} {_good_rows(model)}"
+    database, winners = run.database, _winners(run, model)
+    if model.header.kind == "upsert" and _operation(run, model):
+        database.run(f"CREATE OR REPLACE TEMP TABLE news AS {winners}", [0])
+        for place, which in ((target(model), f"NOT {DELETED}"), (_gone(model), DELETED)):
+            database.run(
+                f"CREATE OR REPLACE TABLE {place} AS SELECT * EXCLUDE ({DELETED}) FROM temp.news WHERE {which}"
+                f"{sorted_by_key(model)}"
+            )
+        database.run("DROP TABLE temp.news")
     else:
-        statement = _merge(run, model)
-    return int(run.database.value(statement, [state.watermark]) or 0)
+        database.run(f"CREATE OR REPLACE TABLE {target(model)} AS SELECT * FROM ({winners}){sorted_by_key(model)}", [0])
+    return count(database, target(model))
 
 
-def _merge(run: Run, model: Model) -> str:
+def _gone(model: Model) -> str:
+    """The table of the deleted keys: the row that took each away, so that an older one cannot bring it back."""
+    return f"ledger.{quoted('gone_' + model.name)}"
+
+
+# ---------------------------------------------------------------- the new rows alone
+def _upsert(run: Run, model: Model, watermark: int) -> int:
+    """Let the new rows win over the older ones. Returns how many won; temp.removed and temp.added hold the change."""
+    database, deletes = run.database, _operation(run, model) is not None
+    key = model.header.key
+    database.run(f"CREATE OR REPLACE TEMP TABLE news AS {_winners(run, model)}", [watermark])
+    same = same_key(key, "t", "s")
+    held = f"SELECT t.*, false AS _gone FROM {target(model)} t SEMI JOIN temp.news s ON {same}"
+    if deletes:
+        held += f" UNION ALL SELECT t.*, true AS _gone FROM {_gone(model)} t SEMI JOIN temp.news s ON {same}"
+    database.run(f"CREATE OR REPLACE TEMP TABLE held AS {held}")
+    database.run(
+        f"CREATE OR REPLACE TEMP TABLE wins AS SELECT s.* FROM temp.news s LEFT JOIN temp.held t ON {same} "
+        f"WHERE t._file_id IS NULL OR {_newer(winning(run.project, model))}"
+    )
+    won = count(database, "temp.wins")
+    _note_change(run, model, deletes)
+    if won:
+        _write(run, model, deletes)
+    for table in ("news", "held", "wins"):
+        database.run(f"DROP TABLE temp.{table}")
+    return won
+
+
+def _note_change(run: Run, model: Model, deletes: bool) -> None:
+    """What the winning rows change, apart from lineage, into temp.removed and temp.added."""
+    names, key = output_columns(model), model.header.key
+    lives = f" WHERE NOT {DELETED}" if deletes else ""
+    columns, facts = columns_list([*names, *CARRIED]), columns_list(names)
+    old = f"SELECT {columns} FROM temp.held t SEMI JOIN temp.wins s ON {same_key(key, 't', 's')} WHERE NOT _gone"
+    new = f"SELECT {columns} FROM temp.wins{lives}"
+    run.database.run(
+        f"CREATE OR REPLACE TEMP TABLE differing AS WITH old AS ({old}), new AS ({new}) "
+        f"SELECT {columns_list(key)} FROM (SELECT {facts} FROM new EXCEPT SELECT {facts} FROM old) UNION "
+        f"SELECT {columns_list(key)} FROM (SELECT {facts} FROM old EXCEPT SELECT {facts} FROM new)"
+    )
+    for table, rows in (("removed", old), ("added", new)):
+        run.database.run(
+            f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT r.* FROM ({rows}) r "
+            f"SEMI JOIN temp.differing d ON {same_key(key, 'r', 'd')}"
+        )
+
+
+def _write(run: Run, model: Model, deletes: bool) -> None:
+    database, same = run.database, same_key(model.header.key, "t", "s")
+    if not deletes:
+        database.run(_merge(model))
+        return
+    for place, which in ((target(model), f"NOT {DELETED}"), (_gone(model), DELETED)):
+        database.run(f"DELETE FROM {place} t USING temp.wins s WHERE {same}")
+        database.run(f"INSERT INTO {place} SELECT * EXCLUDE ({DELETED}) FROM temp.wins WHERE {which}")
+
+
+def _merge(model: Model) -> str:
     names = [*output_columns(model), *CARRIED]
-    on = " AND ".join(f"t.{quoted(name)} = s.{quoted(name)}" for name in model.header.key)
     changes = ", ".join(f"{quoted(name)} = s.{quoted(name)}" for name in names if name not in model.header.key)
     return (
-        f"MERGE INTO {target(model)} t USING ({_winners(run, model)}) s ON {on} "
-        f"WHEN MATCHED AND {_newer(winning(run.project, model))} THEN UPDATE SET {changes} "
+        f"MERGE INTO {target(model)} t USING temp.wins s ON {same_key(model.header.key, 't', 's')} "
+        f"WHEN MATCHED THEN UPDATE SET {changes} "
         f"WHEN NOT MATCHED THEN INSERT ({columns_list(names)}) VALUES ({columns_list(names, 's')})"
     )
 

@@ -14,63 +14,101 @@ from pipeline.steps.kinds.common import (
     broken_rule,
     check_balance,
     count,
+    give_keys,
     newest_first,
     rank_files,
-    reasons,
+    replace_rows,
+    same_key,
+    target,
+    with_keys,
 )
+from pipeline.steps.kinds.rows import set_aside
 from pipeline.steps.kinds.whole import store
 from pipeline.warehouse.ledger import TableState
-from pipeline.warehouse.quarantine import set_aside_lines
 
 
-def build_scd2(run: Run, model: Model, state: TableState) -> Built:
-    """Rebuild the versions of every key from its history.
+def build_scd2(run: Run, model: Model, state: TableState, fresh: bool) -> Built:
+    """Rebuild the versions of the keys that new rows bring, each from its whole history; with `fresh`, of all.
 
     Of rows with the same key and start the newest delivery stands; rows that
-    change nothing but the time are joined to the version before them.
+    change nothing but the time are joined to the version before them; a row
+    that deletes its key ends the version before it.
     """
     database = run.database
+    if fresh:
+        state = TableState(model.name, version=state.version, fingerprint=model.fingerprint)
+        database.run("DELETE FROM ledger.quarantine WHERE source = ?", [model.name])
     rank_files(database)
-    database.run("DELETE FROM ledger.quarantine WHERE source = ?", [model.name])
-    rows_in = count(database, table_name(model.inputs[0]))
-    aside = _set_aside(run, model)
-    database.run(f"CREATE OR REPLACE TEMP TABLE versions AS {_versions(model)}", [0])
-    kept = count(database, "temp.versions")
-    store(run, model, "temp.versions")
-    database.run("DROP TABLE temp.versions")
-    superseded = rows_in - aside - kept
-    state = replace(state, rows_in=rows_in, kept=kept, superseded=superseded, quarantined=aside)
-    check_balance(state, rows_in)
-    return Built(state, rows_in, kept, aside, superseded, True)
-
-
-def _set_aside(run: Run, model: Model) -> int:
-    run.database.run(
-        f"CREATE OR REPLACE TEMP TABLE aside AS SELECT _file_id, _line, {reasons(model, '_broken')} AS reason, "
-        f"'' AS column_name FROM (SELECT *, {broken_rule(model, keys=True)} AS _broken FROM ({new_rows(model)})) "
-        "WHERE _broken IS NOT NULL",
-        [0],
+    source, before = table_name(model.inputs[0]), state.watermark
+    rows_in, last = database.rows(f"SELECT count(*), coalesce(max(_batch), 0) FROM {source} WHERE _batch > {before}")[0]
+    aside = set_aside(run, model, before)
+    known, written = _whole(run, model, state) if fresh else (True, _touched(run, model, before))
+    kept = count(database, target(model)) - (1 if model.header.has_unknown_member else 0)
+    taken, quarantined = state.rows_in + rows_in, state.quarantined + aside
+    after = replace(
+        state,
+        watermark=max(before, last),
+        rows_in=taken,
+        kept=kept,
+        superseded=taken - quarantined - kept,
+        quarantined=quarantined,
     )
-    graph, settings = run.project.graph, run.project.settings
-    return set_aside_lines(run.database, model.name, "temp.aside", graph.sources, settings, run.run_id, run.now)
+    check_balance(after, count(database, source))
+    superseded = after.superseded - state.superseded
+    return Built(after, rows_in, written, aside, superseded, written > 0 or fresh, known)
 
 
-def _versions(model: Model) -> str:
-    header = model.header
+def _whole(run: Run, model: Model, state: TableState) -> tuple[bool, int]:
+    """(whether the change is known, versions written)"""
+    run.database.run(f"CREATE OR REPLACE TEMP TABLE versions AS {_versions(run, model, '')}", [0])
+    kept = count(run.database, "temp.versions")
+    known = store(run, model, "temp.versions", state)
+    run.database.run("DROP TABLE temp.versions")
+    return known, kept
+
+
+def _touched(run: Run, model: Model, watermark: int) -> int:
+    """The versions of the keys in the new rows, in place of those they had. Returns how many are new."""
+    database, key = run.database, model.header.key
+    operation = run.project.graph.operation(model.name)
+    rule = broken_rule(model, keys=True, deletes=operation is not None)
+    database.run(
+        f"CREATE OR REPLACE TEMP TABLE touched AS SELECT DISTINCT {columns_list(key)} FROM ({new_rows(model, operation)}) "
+        f"WHERE {rule} IS NULL",
+        [watermark],
+    )
+    only = f" SEMI JOIN temp.touched k ON {same_key(key, 'n', 'k')}"
+    database.run(f"CREATE OR REPLACE TEMP TABLE versions AS {_versions(run, model, only)}", [0])
+    query = "SELECT * FROM temp.versions"
+    if model.header.surrogate_key:
+        give_keys(run, model, "temp.versions")
+        query = with_keys(model, "temp.versions")
+    database.run(f"CREATE OR REPLACE TEMP TABLE fresh AS {query}")
+    database.run(f"CREATE OR REPLACE TEMP TABLE stale AS SELECT n.* FROM {target(model)} n{only}")
+    replace_rows(run, model, key, "temp.stale", "temp.fresh")
+    return count(database, "temp.added")
+
+
+def _versions(run: Run, model: Model, only: str) -> str:
+    """A SELECT of the versions, from the rows of the SELECT joined to `only`; a parameter for the batch above which."""
+    header, operation = model.header, run.project.graph.operation(model.name)
     names = output_columns(model)
     start = quoted(header.valid_from or "")
     key = columns_list(header.key)
     facts = [name for name in names if name not in header.key and name != header.valid_from]
-    fact_row = f"row({columns_list(facts)})" if facts else "true"
+    gone = "_deleted" if operation else "false"
+    fact_row = f"row({gone}, {columns_list(facts)})" if facts else f"row({gone})"
     shown = ", ".join(
         f"CAST({start} AS TIMESTAMP) AS valid_from" if name == header.valid_from else quoted(name) for name in names
     )
+    rule = broken_rule(model, keys=True, deletes=operation is not None)
+    over = f"OVER (PARTITION BY {key} ORDER BY {start})"
     return (
-        f"WITH good AS (SELECT * FROM ({new_rows(model)}) WHERE {broken_rule(model, keys=True)} IS NULL "
+        f"WITH good AS (SELECT n.* FROM ({new_rows(model, operation)}) n{only} WHERE {rule} IS NULL "
         f"QUALIFY row_number() OVER (PARTITION BY {key}, {start} ORDER BY {newest_first([])}) = 1), "
-        f"steps AS (SELECT *, lag({fact_row}) OVER (PARTITION BY {key} ORDER BY {start}) AS _before, "
-        f"row_number() OVER (PARTITION BY {key} ORDER BY {start}) AS _number FROM good), "
-        f"kept AS (SELECT * FROM steps WHERE _number = 1 OR _before IS DISTINCT FROM {fact_row}) "
-        f"SELECT {shown}, coalesce(lead(CAST({start} AS TIMESTAMP)) OVER (PARTITION BY {key} ORDER BY {start}), {OPEN_END}) "
-        f"AS valid_to, lead({start}) OVER (PARTITION BY {key} ORDER BY {start}) IS NULL AS is_current FROM kept"
+        f"steps AS (SELECT *, {fact_row} AS _facts, lag({fact_row}) {over} AS _before, row_number() {over} AS _number "
+        "FROM good), "
+        "kept AS (SELECT * FROM steps WHERE _number = 1 OR _before IS DISTINCT FROM _facts), "
+        f"ended AS (SELECT *, lead(CAST({start} AS TIMESTAMP)) {over} AS _next FROM kept) "
+        f"SELECT {shown}, coalesce(_next, {OPEN_END}) AS valid_to, _next IS NULL AS is_current FROM ended WHERE NOT {gone}"
     )

@@ -1,4 +1,4 @@
-"""full, incremental (for now) and view: the whole table from its SELECT or its Polars function."""
+"""full and view: the whole table from its SELECT or its Polars function."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from pipeline.project.model import Model
 from pipeline.sql import literal, table_name
 from pipeline.steps.context import Run
 from pipeline.steps.kinds.common import (
+    ADDED,
+    REMOVED,
     Built,
     broken_rule,
     check_balance,
@@ -27,6 +29,8 @@ from pipeline.steps.kinds.common import (
 )
 from pipeline.warehouse.ledger import TableState
 from pipeline.warehouse.quarantine import set_aside_rows
+
+_COMPARED = 1_000_000  # rows of a table that a rebuild is compared with
 
 
 def build_view(run: Run, model: Model, state: TableState) -> Built:
@@ -44,8 +48,40 @@ def build_full(run: Run, model: Model, state: TableState) -> Built:
     query = model.select.sql("duckdb")
     if model.header.rules or model.header.surrogate_key:
         return _through_rules(run, model, state, query)
-    run.database.run(f"CREATE OR REPLACE TABLE {target(model)} AS SELECT * FROM ({query}){sorted_by_key(model)}")
-    return _built(run, model, state, count(run.database, target(model)), 0)
+    return _written(run, model, state, query)
+
+
+def _written(run: Run, model: Model, state: TableState, query: str) -> Built:
+    known = write_whole(run, model, state, query)
+    changed = not known or count(run.database, REMOVED) + count(run.database, ADDED) > 0
+    return replace(_built(run, model, state, count(run.database, target(model)), 0), changed=changed, known=known)
+
+
+def write_whole(run: Run, model: Model, state: TableState, query: str) -> bool:
+    """Write the rows of a query as the table. Returns whether temp.removed and temp.added hold what changed.
+
+    A table of moderate size whose changes somebody asks for is compared with what it was; if nothing
+    has changed, nothing is written.
+    """
+    database, layer, name = run.database, *model.name.split(".")
+    held = database.columns(layer, name)
+    if not held or not 0 < state.kept <= _COMPARED or not run.project.graph.watched(model.name):
+        database.run(f"CREATE OR REPLACE TABLE {target(model)} AS SELECT * FROM ({query}){sorted_by_key(model)}")
+        return False
+    database.run(f"CREATE OR REPLACE TEMP TABLE rebuilt AS SELECT * FROM ({query})")
+    try:
+        if database.columns_of("temp.rebuilt") != held:
+            database.run(f"CREATE OR REPLACE TABLE {target(model)} AS SELECT * FROM temp.rebuilt{sorted_by_key(model)}")
+            return False
+        for table, one, other in (("removed", target(model), "temp.rebuilt"), ("added", "temp.rebuilt", target(model))):
+            database.run(
+                f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT * FROM {one} EXCEPT ALL SELECT * FROM {other}"
+            )
+        if count(database, REMOVED) + count(database, ADDED):
+            database.run(f"CREATE OR REPLACE TABLE {target(model)} AS SELECT * FROM temp.rebuilt{sorted_by_key(model)}")
+    finally:
+        database.run("DROP TABLE IF EXISTS temp.rebuilt")
+    return True
 
 
 def _through_rules(run: Run, model: Model, state: TableState, query: str) -> Built:
@@ -61,13 +97,17 @@ def _through_rules(run: Run, model: Model, state: TableState, query: str) -> Bui
     database.run(
         "CREATE OR REPLACE TEMP TABLE whole AS SELECT * EXCLUDE (_broken) FROM temp.whole WHERE _broken IS NULL"
     )
-    store(run, model, "temp.whole")
+    known = store(run, model, "temp.whole", state)
     database.run("DROP TABLE temp.whole")
-    return _built(run, model, state, rows_in, aside)
+    changed = not known or count(database, REMOVED) + count(database, ADDED) > 0
+    return replace(_built(run, model, state, rows_in, aside), changed=changed, known=known)
 
 
-def store(run: Run, model: Model, built: str) -> None:
-    """Write the temporary table `built` as the model's table, with surrogate keys and the unknown member."""
+def store(run: Run, model: Model, built: str, state: TableState) -> bool:
+    """Write the temporary table `built` as the model's table, with surrogate keys and the unknown member.
+
+    Returns whether temp.removed and temp.added hold what changed.
+    """
     query = f"SELECT * FROM {built}"
     if model.header.surrogate_key:
         give_keys(run, model, built)
@@ -75,7 +115,7 @@ def store(run: Run, model: Model, built: str) -> None:
         if model.header.has_unknown_member:
             columns = run.database.columns_of(built)
             query = f"{query} UNION ALL {unknown_member(run, model, columns)}"
-    run.database.run(f"CREATE OR REPLACE TABLE {target(model)} AS SELECT * FROM ({query}){sorted_by_key(model)}")
+    return write_whole(run, model, state, query)
 
 
 def _built(run: Run, model: Model, state: TableState, rows_in: int, aside: int) -> Built:
@@ -93,13 +133,9 @@ def _from_polars(run: Run, model: Model, state: TableState) -> Built:
     try:
         result = folder / "result.parquet"
         _run_function(model, [_exported(run, name, folder) for name in model.inputs], result)
-        run.database.run(
-            f"CREATE OR REPLACE TABLE {target(model)} AS SELECT * FROM read_parquet(?){sorted_by_key(model)}",
-            [str(result)],
-        )
+        return _written(run, model, state, f"SELECT * FROM read_parquet({literal(str(result))})")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return _built(run, model, state, count(run.database, target(model)), 0)
 
 
 def _exported(run: Run, name: str, folder: Path) -> Path:

@@ -1,0 +1,126 @@
+"""incremental: the keys that changed rows of the inputs touch are computed again and replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from pipeline.errors import NotNarrowable
+from pipeline.project.keys import TOUCHED, Narrowing, changed_name, ever_name, narrowing
+from pipeline.project.model import Model
+from pipeline.project.narrow import CARRIED, DELETED
+from pipeline.sql import quoted, table_name
+from pipeline.steps.context import Run
+from pipeline.steps.kinds.common import (
+    Built,
+    check_balance,
+    count,
+    give_keys,
+    replace_rows,
+    same_key,
+    target,
+    with_keys,
+)
+from pipeline.steps.kinds.whole import build_full
+from pipeline.warehouse.changes import Change, changes_since
+from pipeline.warehouse.database import Database
+from pipeline.warehouse.ledger import TableState
+
+Versions = Mapping[str, int]
+
+
+def build_incremental(run: Run, model: Model, state: TableState, fresh: bool, seen: Versions, now: Versions) -> Built:
+    """Bring the touched keys up to date; the whole table where the SQL or the change sets do not show them.
+
+    `seen` and `now`: {input: version} of the last build and of this one.
+    """
+    if fresh or not state.version:
+        return build_full(run, model, state)
+    try:
+        found = narrowing(model, table_columns(run.database, model))
+        changes = _changes(run, model, found, seen, now)
+        if not _find_touched(run, model, state, found, changes):
+            return Built(state, 0, 0, 0, 0, False)
+    except NotNarrowable as error:
+        built = build_full(run, model, state)
+        return replace(built, note=f"{model.name} was rebuilt whole: {error.what}")
+    return _replace_touched(run, model, state, found)
+
+
+def table_columns(database: Database, model: Model) -> dict[str, dict[str, str]]:
+    """Column -> type of each input, lineage left out: what a model may be narrowed by."""
+    hidden = {*CARRIED, DELETED, "_loaded_at"}
+    return {
+        name: {c: kind for c, kind in database.columns(*name.split(".")).items() if c not in hidden}
+        for name in model.inputs
+    }
+
+
+def not_incremental(model: Model) -> str | None:
+    """Why a model's header alone keeps it from being narrowed, or None."""
+    if model.is_python:
+        return "a Polars function shows no keys"
+    return "it has rules" if model.header.rules else None
+
+
+def _changes(run: Run, model: Model, found: Narrowing, seen: Versions, now: Versions) -> dict[str, Change]:
+    """The change of each input that has one. Raises NotNarrowable when one is unknown or touches nobody knows what."""
+    reason = not_incremental(model)
+    if reason:
+        raise NotNarrowable(reason)
+    changes = {}
+    for name in model.inputs:
+        if now[name] == seen.get(name):
+            continue
+        change = changes_since(run.database, name, seen.get(name, 0), now[name])
+        if change is None:
+            raise NotNarrowable(f"{name} was itself rebuilt whole")
+        if not change.count:
+            continue
+        if name in found.blind:
+            raise NotNarrowable(f"{name} has changed, and {found.blind[name]}")
+        changes[name] = change
+    return changes
+
+
+def _find_touched(run: Run, model: Model, state: TableState, found: Narrowing, changes: Mapping[str, Change]) -> int:
+    """Make the temporary table `touched`. Returns its rows; raises NotNarrowable when a rebuild is cheaper."""
+    database = run.database
+    for name in model.inputs:
+        _show(database, name, changes.get(name))
+    selects = [select for name in changes for select in found.touches.get(name, [])]
+    if not selects:
+        return 0
+    database.run(f"CREATE OR REPLACE TEMP TABLE {TOUCHED} AS {' UNION '.join(f'({select})' for select in selects)}")
+    blank = " OR ".join(f"{quoted(name)} IS NULL" for name in model.header.key)
+    touched, blanks = database.rows(f"SELECT count(*), count(*) FILTER ({blank}) FROM temp.{TOUCHED}")[0]
+    if blanks:
+        raise NotNarrowable("a touched key is NULL")
+    if touched > 1000 and touched * 2 > state.kept:
+        raise NotNarrowable("most of its keys are touched")
+    return int(touched)
+
+
+def _show(database: Database, name: str, change: Change | None) -> None:
+    """Temporary views of an input: its changed rows, and its rows as they are and as they were."""
+    rows = f"SELECT * FROM {table_name(name)}"
+    changed = change.rows if change else f"{rows} WHERE false"
+    gone = f" UNION ALL BY NAME {change.removed}" if change and change.removed else ""
+    database.run(f"CREATE OR REPLACE TEMP VIEW {quoted(changed_name(name))} AS {changed}")
+    database.run(f"CREATE OR REPLACE TEMP VIEW {quoted(ever_name(name))} AS {rows}{gone}")
+
+
+def _replace_touched(run: Run, model: Model, state: TableState, found: Narrowing) -> Built:
+    database, key = run.database, model.header.key
+    only = f"SEMI JOIN temp.{TOUCHED} k ON {same_key(key, 'n', 'k')}"
+    database.run(f"CREATE OR REPLACE TEMP TABLE fresh AS SELECT n.* FROM ({found.narrowed}) n {only}")
+    if model.header.surrogate_key:
+        give_keys(run, model, "temp.fresh")
+        database.run(f"CREATE OR REPLACE TEMP TABLE fresh AS {with_keys(model, 'temp.fresh')}")
+    database.run(f"CREATE OR REPLACE TEMP TABLE stale AS SELECT n.* FROM {target(model)} n {only}")
+    computed = count(database, "temp.fresh")
+    differing = replace_rows(run, model, key, "temp.stale", "temp.fresh")
+    kept = count(database, target(model)) - (1 if model.header.has_unknown_member else 0)
+    state = replace(state, rows_in=kept, kept=kept, superseded=0, quarantined=0)
+    check_balance(state, kept)
+    return Built(state, computed, count(database, "temp.added"), 0, 0, differing > 0, known=True)

@@ -1,0 +1,71 @@
+"""Promise 4: after any sequence of drops the tables equal a full rebuild, row for row."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.runner import Order
+from tests.conftest import Shop
+from tests.incremental.little import MODELS, OTHER_SQL, content, drop, little_shop, write_model
+
+EXAMPLES = int(os.environ.get("GOLDFEED_SOAK_EXAMPLES", "40"))
+many = settings(
+    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+order_ids, customers, products = st.integers(1, 6), st.sampled_from(["a", "b", "c", ""]), st.sampled_from(["p", "q", ""])
+days = st.sampled_from(["2024-01-30", "2024-01-31", "2024-02-01", "2024-02-02"])
+changed = st.integers(1, 9).map(lambda hour: f"2024-01-31 0{hour}:00:00")
+op = st.sampled_from(["", "", "", "U", "D", "d"])
+order_rows = st.tuples(order_ids, customers, st.sampled_from(["open", "paid", "lost", "odd"]), days, changed, op)
+item_rows = st.tuples(order_ids, st.integers(1, 2), products, st.sampled_from(["1.00", "2.50", "-1", "x"]), changed, op)
+customer_rows = st.tuples(st.sampled_from(["a", "b", "c"]), st.sampled_from(["Rome", "Bonn", ""]), changed, op)
+
+
+def lines(rows: st.SearchStrategy[Any]) -> st.SearchStrategy[list[str]]:
+    return st.lists(rows.map(lambda row: ",".join(str(value) for value in row)), min_size=1, max_size=6)
+
+
+files = st.one_of(
+    st.tuples(st.just("orders"), lines(order_rows)),
+    st.tuples(st.just("items"), lines(item_rows)),
+    st.tuples(st.just("customers"), lines(customer_rows)),
+)
+models = st.tuples(st.just("model"), st.sampled_from(sorted(OTHER_SQL)))
+parts = st.tuples(st.just("part"), st.sampled_from(["silver", "gold.fact_orders", "+gold.days", "bronze", "silver.orders"]))
+steps = st.lists(st.one_of(files, files, files, files, models, parts, st.just(("run", None))), min_size=2, max_size=12)
+
+
+@many
+@given(steps=steps)
+def test_incremental_equals_full_after_any_sequence(tmp_path_factory: pytest.TempPathFactory, steps: list[Any]) -> None:
+    shop = little_shop(tmp_path_factory.mktemp("shop"))
+    play(shop, steps)
+    before = content(shop)
+    published = {name: shop.ask(f"SELECT * FROM {name.partition('/')[2]} ORDER BY ALL") for name in MODELS if name.startswith("gold")}
+    assert published == {name: before[name] for name in published}
+    shop.run(Order(full_refresh=True))
+    assert content(shop) == before
+
+
+def play(shop: Shop, steps: list[Any]) -> None:
+    """Do the steps, each drop followed by a run; then run to the end."""
+    for number, (what, given) in enumerate([*steps, ("run", None)]):
+        if what == "model":
+            path = shop.folder / f"sql/{given}.sql"
+            other = OTHER_SQL[given] not in path.read_text()
+            write_model(shop, given, OTHER_SQL[given] if other else MODELS[given][1])
+        elif what == "part":
+            if (shop.home / "warehouse.duckdb").exists():
+                shop.run(Order(select=(given,)))
+            continue
+        elif what != "run":
+            drop(shop, what, number, given)
+            if number % 3 == 2:
+                continue  # this one waits for the next
+        result = shop.run()
+        assert result.status != "failed", [task.error for task in result.tasks if task.error]
