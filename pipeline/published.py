@@ -58,7 +58,17 @@ def damaged(published: Path, version: str) -> list[str]:
         tables = read_manifest(published, version)["tables"]
     except PublishError:
         return [MANIFEST]
-    return [name for name, table in tables.items() if not _intact(published / version / table["file"], table["sha256"])]
+    return [
+        name
+        for name, table in tables.items()
+        if not all(_intact(published / version / path, sha256) for path, sha256 in table_files(table))
+    ]
+
+
+def table_files(table: dict[str, Any]) -> list[tuple[str, str]]:
+    """(path in the version's folder, SHA-256) of each file of a table in a manifest; older ones have one file."""
+    files = table.get("files") or [table]
+    return [(file["file"], file["sha256"]) for file in files]
 
 
 def _intact(path: Path, sha256: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 
 from pipeline.errors import PublishError, UsageError
-from pipeline.published import current, damaged, read_manifest, versions
+from pipeline.published import current, damaged, read_manifest, table_files, versions
 from pipeline.settings import Settings
 from pipeline.sql import literal, quoted
 
@@ -74,8 +74,8 @@ def open_snapshot(settings: Settings, version: str | None = None) -> Snapshot:
         }
     )
     for name, table in manifest["tables"].items():
-        path = literal(str(folder / table["file"]))
-        connection.execute(f"CREATE VIEW {quoted(name)} AS SELECT * FROM read_parquet({path})")
+        paths = ", ".join(literal(str(folder / path)) for path, _ in table_files(table))
+        connection.execute(f"CREATE VIEW {quoted(name)} AS SELECT * FROM read_parquet([{paths}])")
     connection.execute(f"SET allowed_directories = [{literal(str(folder))}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")

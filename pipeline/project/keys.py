@@ -41,12 +41,13 @@ def ever_name(table: str) -> str:
 class Narrowing:
     """What a model's SQL shows.
 
-    `touches`: for each input, the SELECTs that give the touched keys from its
+    `by`: the columns of the key that rows can be told apart by, mostly all. `touches`: for each input, the SELECTs that give the touched keys from its
     changed rows. `blind`: inputs whose changes touch nobody knows what, each
     with the reason. `narrowed`: the model's SELECT for the keys in the table
     `touched`. `whole`: inputs that it reads from end to end all the same.
     """
 
+    by: list[str] = field(default_factory=list)
     touches: dict[str, list[str]] = field(default_factory=dict)
     blind: dict[str, str] = field(default_factory=dict)
     narrowed: str = ""
@@ -58,8 +59,8 @@ def narrowing(model: Model, columns: Columns) -> Narrowing:
     assert model.select is not None
     query = _qualified(model.select, columns)
     _check_steady(query)
-    found, key = Narrowing(), model.header.key
-    for touch in _touches(query, {}, key):
+    found = Narrowing(_by(query, model.header.key))
+    for touch in _touches(query, {}, found.by):
         if touch.reason:
             found.blind.setdefault(touch.table, touch.reason)
         elif touch.select is not None:
@@ -68,9 +69,22 @@ def narrowing(model: Model, columns: Columns) -> Narrowing:
         found.blind.setdefault(table, "a sub-query inside an expression reads it")
     if set(model.inputs) <= set(found.blind):
         raise NotNarrowable(found.blind[model.inputs[0]], where=model.name)
-    narrowed = _narrowed(query.copy(), {}, {name: name for name in key}, found.whole)
+    narrowed = _narrowed(query.copy(), {}, {name: name for name in found.by}, found.whole)
     found.narrowed = _without_idle_ctes(narrowed).sql("duckdb")
     return found
+
+
+def _by(query: exp.Query, key: list[str]) -> list[str]:
+    """The whole key, or those columns of it by which the changes of most inputs can be followed."""
+
+    def unseen(names: list[str]) -> set[str]:
+        return {touch.table for touch in _touches(query, {}, names) if touch.reason}
+
+    if len(key) == 1 or not unseen(key):
+        return key
+    alone = {name: unseen([name]) for name in key}
+    fewest = min(alone.values(), key=len)
+    return [name for name in key if alone[name] == fewest]
 
 
 def _without_idle_ctes(query: exp.Query) -> exp.Query:

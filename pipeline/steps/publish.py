@@ -11,13 +11,12 @@ from typing import Any
 from pipeline import __version__
 from pipeline.errors import PublishError
 from pipeline.failpoints import failpoint
-from pipeline.project.model import Model
-from pipeline.published import MANIFEST, current, damaged, file_hash, point_to, read_manifest, sync, versions
+from pipeline.published import MANIFEST, current, damaged, point_to, read_manifest, sync, versions
 from pipeline.settings import Settings
-from pipeline.sql import columns_list, literal, table_name
 from pipeline.steps.context import Run, StepResult
+from pipeline.steps.tables import write_table
 from pipeline.warehouse.database import Database
-from pipeline.warehouse.ledger import TableState, files_since, publications, record_publication, table_states
+from pipeline.warehouse.ledger import publications, record_publication, table_states
 
 
 def publish(run: Run) -> StepResult:
@@ -31,7 +30,7 @@ def publish(run: Run) -> StepResult:
     version = _next_version(published, last)
     beside = published / f".building-{version}"
     beside.mkdir()
-    tables = {model.name.partition(".")[2]: _table(run, model, states, beside, last) for model in gold}
+    tables = {model.name.partition(".")[2]: write_table(run, model, states, beside, last) for model in gold}
     _write_manifest(run, beside, version, tables)
     failpoint("publish.before_rename")
     os.rename(beside, published / version)
@@ -90,75 +89,6 @@ def _remove_leftovers(published: Path, last: dict[str, Any] | None) -> None:
 def _next_version(published: Path, last: dict[str, Any] | None) -> str:
     known = [int(version) for version in versions(published)] + ([int(last["version"])] if last else [])
     return f"{max(known, default=0) + 1:06d}"
-
-
-def _table(
-    run: Run, model: Model, states: dict[str, TableState], beside: Path, last: dict[str, Any] | None
-) -> dict[str, Any]:
-    name, published = model.name.partition(".")[2], run.project.settings.published
-    path = beside / f"{name}.parquet"
-    before = _entry_before(published, name, last)
-    if before and last and last["tables"].get(model.name) == states[model.name].version:
-        os.link(published / last["version"] / before["file"], path)
-        return {**before, **_described(run, model)}
-    order = f" ORDER BY {columns_list(model.header.key)}" if model.header.kind == "view" and model.header.key else ""
-    with run.database.in_order():
-        run.database.run(
-            f"COPY (SELECT * FROM {table_name(model.name)}{order}) TO {literal(str(path))} "
-            "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, PARQUET_VERSION v1)"
-        )
-    sync(path)
-    failpoint("publish.after_parquet")
-    return {
-        **_described(run, model),
-        "file": path.name,
-        "rows": _rows(run, model, path),
-        "bytes": path.stat().st_size,
-        "sha256": file_hash(path),
-        "run_id": states[model.name].run_id,
-        "input_files": _input_files(run, model, before),
-        "last_batch": run.database.value("SELECT coalesce(max(batch), 0) FROM ledger.files"),
-    }
-
-
-def _entry_before(published: Path, name: str, last: dict[str, Any] | None) -> dict[str, Any] | None:
-    if last is None or not (published / last["version"] / MANIFEST).exists():
-        return None
-    entry: dict[str, Any] | None = read_manifest(published, last["version"])["tables"].get(name)
-    return entry if entry and (published / last["version"] / entry["file"]).exists() else None
-
-
-def _rows(run: Run, model: Model, path: Path) -> int:
-    """Rows of the written file, counted in it and in the table. Raises PublishError if they differ."""
-    written = int(run.database.value("SELECT sum(num_rows) FROM parquet_file_metadata(?)", [str(path)]) or 0)
-    held = int(run.database.value(f"SELECT count(*) FROM {table_name(model.name)}"))
-    if written != held:
-        raise PublishError(
-            f"the file has {written} rows but the table {held}", where=model.name, do="run again and report this"
-        )
-    return written
-
-
-def _described(run: Run, model: Model) -> dict[str, Any]:
-    layer, _, name = model.name.partition(".")
-    columns = run.database.columns(layer, name)
-    return {
-        "description": model.header.description,
-        "key": [model.header.surrogate_key] if model.header.surrogate_key else model.header.key,
-        "business_key": model.header.key,
-        "foreign_keys": model.header.foreign_keys,
-        "columns": [
-            {"name": column, "type": kind, "description": model.header.columns.get(column, "")}
-            for column, kind in columns.items()
-        ],
-    }
-
-
-def _input_files(run: Run, model: Model, before: dict[str, Any] | None) -> list[dict[str, str]]:
-    """The files that came in since this table's last published file: what made it what it is."""
-    sources = [name.partition(".")[2] for name in run.project.graph.sources_of(model.name)]
-    since = int(before["last_batch"]) if before else 0
-    return [{"path": path, "sha256": sha} for path, sha in files_since(run.database, sources, since)]
 
 
 def _write_manifest(run: Run, beside: Path, version: str, tables: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 /* ---
 description: Customers by the month of their first order and the months in which they ordered
+kind: incremental
 key: [customer_id, order_month]
 columns:
   customer_id:  The shop's number of the customer
@@ -9,12 +10,6 @@ columns:
   orders:       Number of orders
   revenue:      Items plus freight of the orders not canceled
 --- */
-WITH first_orders AS (
-    SELECT customer_id, CAST(date_trunc('month', min(ordered_at)) AS DATE) AS cohort_month
-    FROM silver.orders
-    GROUP BY customer_id
-)
-
 SELECT
     o.customer_id,
     f.cohort_month,
@@ -24,7 +19,7 @@ SELECT
     count(*) AS orders,
     CAST(coalesce(sum(x.total_amount) FILTER (WHERE x.status <> 'canceled'), 0) AS DECIMAL(18, 2)) AS revenue
 FROM silver.orders AS o
-INNER JOIN first_orders AS f ON f.customer_id = o.customer_id
+INNER JOIN silver.first_orders AS f ON f.customer_id = o.customer_id
 INNER JOIN gold.fact_orders AS x ON x.order_id = o.order_id
 GROUP BY
     o.customer_id,

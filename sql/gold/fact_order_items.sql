@@ -1,5 +1,6 @@
 /* ---
 description: Lines of orders; a line whose order has not come yet waits in silver
+kind: incremental
 key: [order_id, line_number]
 foreign_keys:
   product_key: gold.dim_products.product_key

@@ -19,21 +19,10 @@ columns:
 import polars as pl
 
 
-def model(fact_orders: pl.LazyFrame, dim_customers: pl.LazyFrame) -> pl.LazyFrame:
-    """One row per customer from orders that were not canceled; unknown customers are left out."""
-    customers = dim_customers.filter(pl.col("customer_id").is_not_null()).select("customer_key", "customer_id")
-    totals = (
-        fact_orders.filter(pl.col("status") != "canceled")
-        .join(customers, on="customer_key")
-        .group_by("customer_id")
-        .agg(
-            pl.col("order_date").max().alias("last_order_date"),
-            pl.len().cast(pl.Int64).alias("frequency"),
-            pl.col("total_amount").sum().cast(pl.Decimal(18, 2)).alias("monetary"),
-        )
-    )
-    last_day = fact_orders.select(pl.col("order_date").max().alias("last_day"))
-    scored = totals.join(last_day, how="cross").select(
+def model(fact_customer_totals: pl.LazyFrame, mart_daily_kpis: pl.LazyFrame) -> pl.LazyFrame:
+    """One row per customer with orders that were not canceled; unknown customers are left out."""
+    last_day = mart_daily_kpis.filter(pl.col("orders") > 0).select(pl.col("order_date").max().alias("last_day"))
+    scored = fact_customer_totals.join(last_day, how="cross").select(
         "customer_id",
         "last_order_date",
         (pl.col("last_day") - pl.col("last_order_date")).dt.total_days().cast(pl.Int32).alias("recency_days"),

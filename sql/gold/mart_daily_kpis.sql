@@ -1,5 +1,6 @@
 /* ---
 description: The figures of each day that has an order or a refund
+kind: incremental
 key: [order_date]
 foreign_keys:
   order_date: gold.dim_date.date
@@ -14,13 +15,7 @@ columns:
   cancellation_rate:   Share of the orders that are canceled; NULL if there is none
   refunds:             Money paid back on this day
 --- */
-WITH first_orders AS (
-    SELECT customer_id, CAST(min(ordered_at) AS DATE) AS first_date
-    FROM silver.orders
-    GROUP BY customer_id
-),
-
-days AS (
+WITH days AS (
     SELECT
         x.order_date,
         count(*) AS orders,
@@ -31,7 +26,7 @@ days AS (
         count(DISTINCT o.customer_id) FILTER (WHERE f.first_date < x.order_date) AS returning_customers
     FROM gold.fact_orders AS x
     INNER JOIN silver.orders AS o ON o.order_id = x.order_id
-    LEFT JOIN first_orders AS f ON f.customer_id = o.customer_id
+    LEFT JOIN silver.first_orders AS f ON f.customer_id = o.customer_id
     GROUP BY x.order_date
 ),
 

@@ -1,5 +1,6 @@
 /* ---
 description: Of the customers who first ordered in a month, how many ordered again in later ones
+kind: incremental
 key: [cohort_month, months_since]
 columns:
   cohort_month:     First day of the month of the customer's first order
@@ -9,8 +10,9 @@ columns:
   retention_rate:   Share of the cohort that ordered in the month
 --- */
 WITH sizes AS (
-    SELECT cohort_month, count(DISTINCT customer_id) AS cohort_size
+    SELECT cohort_month, count(*) AS cohort_size
     FROM gold.fact_customer_retention
+    WHERE months_since = 0
     GROUP BY cohort_month
 )
 
@@ -18,8 +20,8 @@ SELECT
     r.cohort_month,
     r.months_since,
     max(s.cohort_size) AS cohort_size,
-    count(DISTINCT r.customer_id) AS active_customers,
-    CAST(count(DISTINCT r.customer_id) / nullif(max(s.cohort_size), 0) AS DECIMAL(9, 4)) AS retention_rate
+    count(*) AS active_customers,
+    CAST(count(*) / nullif(max(s.cohort_size), 0) AS DECIMAL(9, 4)) AS retention_rate
 FROM gold.fact_customer_retention AS r
 INNER JOIN sizes AS s ON s.cohort_month = r.cohort_month
 GROUP BY r.cohort_month, r.months_since

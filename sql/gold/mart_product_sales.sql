@@ -1,5 +1,6 @@
 /* ---
 description: What was sold of each product in each month, canceled orders left out
+kind: incremental
 key: [product_id, month]
 columns:
   product_id: The product, or unknown

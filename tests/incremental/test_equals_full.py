@@ -54,17 +54,17 @@ def test_incremental_equals_full_after_any_sequence(tmp_path_factory: pytest.Tem
 
 def play(shop: Shop, steps: list[Any]) -> None:
     """Do the steps, each drop followed by a run; then run to the end."""
-    for number, (what, given) in enumerate([*steps, ("run", None)]):
+    for number, (what, value) in enumerate([*steps, ("run", None)]):
         if what == "model":
-            path = shop.folder / f"sql/{given}.sql"
-            other = OTHER_SQL[given] not in path.read_text()
-            write_model(shop, given, OTHER_SQL[given] if other else MODELS[given][1])
+            path = shop.folder / f"sql/{value}.sql"
+            other = OTHER_SQL[value] not in path.read_text()
+            write_model(shop, value, OTHER_SQL[value] if other else MODELS[value][1])
         elif what == "part":
             if (shop.home / "warehouse.duckdb").exists():
-                shop.run(Order(select=(given,)))
+                shop.run(Order(select=(value,)))
             continue
         elif what != "run":
-            drop(shop, what, number, given)
+            drop(shop, what, number, value)
             if number % 3 == 2:
                 continue  # this one waits for the next
         result = shop.run()

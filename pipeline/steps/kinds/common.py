@@ -148,11 +148,12 @@ def _recover_keys(run: Run, model: Model, table: str, names: list[str]) -> None:
     key = model.header.surrogate_key
     if not found or key is None:
         return
-    have = {row[0] for row in run.database.rows("SELECT name FROM parquet_schema(?)", [str(found[-1])])}
-    if {key, *names} <= have:
+    last = found[-1] / "*.parquet" if found[-1].is_dir() else found[-1]
+    have = run.database.columns_of(f"SELECT * FROM read_parquet({literal(str(last))})")
+    if {key, *names} <= have.keys():
         run.database.run(
             f"INSERT INTO {table} SELECT {columns_list(names)}, {quoted(key)} FROM read_parquet(?) WHERE {quoted(key)} > 0",
-            [str(found[-1])],
+            [str(last)],
         )
 
 

@@ -92,11 +92,11 @@ def _find_touched(run: Run, model: Model, state: TableState, found: Narrowing, c
     if not selects:
         return 0
     database.run(f"CREATE OR REPLACE TEMP TABLE {TOUCHED} AS {' UNION '.join(f'({select})' for select in selects)}")
-    blank = " OR ".join(f"{quoted(name)} IS NULL" for name in model.header.key)
+    blank = " OR ".join(f"{quoted(name)} IS NULL" for name in found.by)
     touched, blanks = database.rows(f"SELECT count(*), count(*) FILTER ({blank}) FROM temp.{TOUCHED}")[0]
     if blanks:
         raise NotNarrowable("a touched key is NULL")
-    if touched > 1000 and touched * 2 > state.kept:
+    if found.by == model.header.key and touched > 1000 and touched * 2 > state.kept:
         raise NotNarrowable("most of its keys are touched")
     return int(touched)
 
@@ -111,7 +111,7 @@ def _show(database: Database, name: str, change: Change | None) -> None:
 
 
 def _replace_touched(run: Run, model: Model, state: TableState, found: Narrowing) -> Built:
-    database, key = run.database, model.header.key
+    database, key = run.database, found.by
     only = f"SEMI JOIN temp.{TOUCHED} k ON {same_key(key, 'n', 'k')}"
     database.run(f"CREATE OR REPLACE TEMP TABLE fresh AS SELECT n.* FROM ({found.narrowed}) n {only}")
     if model.header.surrogate_key:

@@ -1,5 +1,6 @@
 /* ---
 description: Lines of orders
+kind: incremental
 key: [order_id, line_number]
 foreign_keys:
   order_id: gold.fact_orders.order_id

@@ -1,5 +1,6 @@
 /* ---
 description: Orders with their money; those without items have 0
+kind: incremental
 key: [order_id]
 foreign_keys:
   customer_key: gold.dim_customers.customer_key

@@ -1,5 +1,6 @@
 /* ---
 description: Payments
+kind: incremental
 key: [order_id, payment_number]
 foreign_keys:
   order_id: gold.fact_orders.order_id

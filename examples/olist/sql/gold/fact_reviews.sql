@@ -1,5 +1,6 @@
 /* ---
 description: Reviews of orders
+kind: incremental
 key: [review_id, order_id]
 foreign_keys:
   order_id: gold.fact_orders.order_id

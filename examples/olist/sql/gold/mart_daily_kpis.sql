@@ -1,5 +1,6 @@
 /* ---
 description: The figures of each day with an order
+kind: incremental
 key: [order_date]
 foreign_keys:
   order_date: gold.dim_date.date

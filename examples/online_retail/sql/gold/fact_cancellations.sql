@@ -1,5 +1,6 @@
 /* ---
 description: Lines of cancellations
+kind: incremental
 key: [order_id, line_number]
 foreign_keys:
   product_key: gold.dim_products.product_key

@@ -1,5 +1,6 @@
 /* ---
 description: Invoices with their money
+kind: incremental
 key: [order_id]
 foreign_keys:
   customer_key: gold.dim_customers.customer_key

@@ -1,5 +1,6 @@
 /* ---
 description: What each country bought, all lines
+kind: incremental
 key: [country]
 columns:
   country: Country
