@@ -10,6 +10,7 @@ setup: .venv/ready
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m compileall -q pipeline
 	touch $@
 
 run: setup  ## a demo shop through the pipeline, and what gold says
@@ -33,6 +34,8 @@ lint: setup  ## style, types, rooms
 
 bench: setup  ## the figures of docs/performance.md
 	$(BIN)/python -m bench.full_run --orders 200000 --orders 2000000
+	$(BIN)/python -m bench.one_day --orders 2000000 --orders 8000000
+	$(BIN)/python -m bench.chain
 
 lock:  ## after a change of dependencies (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o requirements.lock

@@ -29,9 +29,10 @@ class Measured:
 def measured(words: Sequence[str], environ: dict[str, str] | None = None) -> Measured:
     """Run a Python module in a process of its own. Raises CalledProcessError if it fails."""
     began = time.monotonic()
+    given = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # as installed
     done = subprocess.Popen(
         [sys.executable, *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, "GOLDFEED_MEMORY_LIMIT": MEMORY_LIMIT, "GOLDFEED_THREADS": str(THREADS), **(environ or {})},
+        env={**given, "GOLDFEED_MEMORY_LIMIT": MEMORY_LIMIT, "GOLDFEED_THREADS": str(THREADS), **(environ or {})},
     )
     assert done.stdout is not None
     output = done.stdout.read()

@@ -67,9 +67,7 @@ class Graph:
         return [other for other in self.models if name in self.models[other].inputs]
 
     def watched(self, name: str) -> bool:
-        """Whether somebody asks which rows of a table have changed: an incremental model, or the publication."""
-        if name.startswith("gold."):
-            return True
+        """Whether an incremental model asks which rows of a table have changed."""
         return any(self.models[other].header.kind == "incremental" for other in self.readers(name))
 
     def layer(self, layer: str) -> list[str]:

@@ -45,6 +45,7 @@ class Narrowing:
     changed rows. `blind`: inputs whose changes touch nobody knows what, each
     with the reason. `narrowed`: the model's SELECT for the keys in the table
     `touched`. `whole`: inputs that it reads from end to end all the same.
+    `used`: the columns of each input that the SQL names; a change of others changes nothing.
     """
 
     by: list[str] = field(default_factory=list)
@@ -52,6 +53,7 @@ class Narrowing:
     blind: dict[str, str] = field(default_factory=dict)
     narrowed: str = ""
     whole: set[str] = field(default_factory=set)
+    used: dict[str, list[str]] = field(default_factory=dict)
 
 
 def narrowing(model: Model, columns: Columns) -> Narrowing:
@@ -59,7 +61,7 @@ def narrowing(model: Model, columns: Columns) -> Narrowing:
     assert model.select is not None
     query = _qualified(model.select, columns)
     _check_steady(query)
-    found = Narrowing(_by(query, model.header.key))
+    found = Narrowing(_by(query, model.header.key), used=_used(query))
     for touch in _touches(query, {}, found.by):
         if touch.reason:
             found.blind.setdefault(touch.table, touch.reason)
@@ -72,6 +74,21 @@ def narrowing(model: Model, columns: Columns) -> Narrowing:
     narrowed = _narrowed(query.copy(), {}, {name: name for name in found.by}, found.whole)
     found.narrowed = _without_idle_ctes(narrowed).sql("duckdb")
     return found
+
+
+def _used(query: exp.Query) -> dict[str, list[str]]:
+    """Columns named of each table, by the aliases it has anywhere in the query: all of them, maybe more."""
+    aliases: dict[str, set[str]] = {}
+    for table in query.find_all(exp.Table):
+        if table.db:
+            aliases.setdefault(f"{table.db}.{table.name}", set()).add(table.alias_or_name)
+    named: dict[str, set[str]] = {}
+    for column in query.find_all(exp.Column):
+        named.setdefault(column.table, set()).add(column.name)
+    return {
+        table: sorted(set().union(*(named.get(alias, set()) for alias in among)) - {"*"})
+        for table, among in aliases.items()
+    }
 
 
 def _by(query: exp.Query, key: list[str]) -> list[str]:

@@ -40,13 +40,19 @@ def build(run: Run, model: Model, *, refresh: bool = False) -> StepResult:
             version=state.version + 1 if built.changed else state.version,
         )
         save_table(run.database, after, inputs, run.now)
-        if built.changed and run.project.graph.watched(model.name):
+        if built.changed and _asked_for(run, model, after):
             _note_change(run, model, built, after.version)
         failpoint("build.before_commit")
     failpoint("build.after_commit")
     status = "succeeded" if built.changed else "unchanged"
     notes = (built.note,) if built.note else ()
     return StepResult(status, built.rows_in, built.rows_out, built.quarantined, built.superseded, notes)
+
+
+def _asked_for(run: Run, model: Model, state: TableState) -> bool:
+    """Whether somebody asks which rows have changed: an incremental model, or the publication of a large table."""
+    in_parts = model.layer == "gold" and state.kept > 2 * run.project.settings.part_rows
+    return in_parts or run.project.graph.watched(model.name)
 
 
 def _note_change(run: Run, model: Model, built: Built, version: int) -> None:

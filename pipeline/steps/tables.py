@@ -173,7 +173,7 @@ def _write(run: Run, model: Model, state: TableState, part: Part, beside: Path, 
     where, values = "true", list[Any]()
     if part != Part(None, None):
         where, values = part.where(model.header.key[0])
-    order = "" if _in_order(database, model, state) else f" ORDER BY {columns_list(model.header.key)}"
+    order = "" if _in_order(model, state) else f" ORDER BY {columns_list(model.header.key)}"
     with database.in_order():
         database.run(
             f"COPY (SELECT * FROM {table_name(model.name)} WHERE {where}{order}) TO {literal(str(path))} {_FORMAT}",
@@ -191,15 +191,9 @@ def _write(run: Run, model: Model, state: TableState, part: Part, beside: Path, 
     }
 
 
-def _in_order(database: Database, model: Model, state: TableState) -> bool:
-    """Whether the table lies in key order: it does when it was written whole, and a table without a key never does."""
-    if not model.header.key:
-        return True
-    if model.header.kind == "view":
-        return False
-    return not database.value(
-        "SELECT count(*) FROM ledger.changes WHERE table_name = ? AND version = ?", [model.name, state.version]
-    )
+def _in_order(model: Model, state: TableState) -> bool:
+    """Whether the table lies in key order, as it does when it was last written whole; without a key any order is right."""
+    return not model.header.key or model.header.kind == "full" or (state.version == 1 and model.header.kind != "view")
 
 
 def _link(run: Run, version: str, files: Sequence[dict[str, Any]], beside: Path) -> None:

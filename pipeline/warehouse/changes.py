@@ -19,9 +19,9 @@ KEPT = 60  # versions of one table remembered at most; what lags further behind 
 
 @dataclass(frozen=True)
 class Change:
-    """The rows between two versions of a table, as SELECTs; `removed` is None if only rows were added."""
+    """The rows that came and went between two versions of a table, as SELECTs; None if none went."""
 
-    rows: str
+    added: str
     removed: str | None
     count: int
 
@@ -55,25 +55,35 @@ def changes_since(database: Database, name: str, seen: int, now: int) -> Change 
     )
     if [row[0] for row in found] != list(range(seen + 1, now + 1)):
         return None
-    stored = [(_stored(name, row[0]), row[3]) for row in found if row[1] is None]
-    parts = [f"SELECT * EXCLUDE (_added) FROM {table}" for table, _ in stored]
-    parts += [
+    kept = [(_stored(name, row[0]), row[3]) for row in found if row[1] is None]
+    added = [f"SELECT * EXCLUDE (_added) FROM {table} WHERE _added" for table, _ in kept]
+    added += [
         f"SELECT * FROM {table_name(name)} WHERE _batch > {int(row[1])} AND _batch <= {int(row[2])}"
         for row in found
         if row[1] is not None
     ]
-    gone = [f"SELECT * EXCLUDE (_added) FROM {table} WHERE NOT _added" for table, removed in stored if removed]
-    return Change(
-        " UNION ALL BY NAME ".join(parts),
-        " UNION ALL BY NAME ".join(gone) or None,
-        sum(row[3] + row[4] for row in found),
-    )
+    removed = [f"SELECT * EXCLUDE (_added) FROM {table} WHERE NOT _added" for table, many in kept if many]
+    total = sum(row[3] + row[4] for row in found)
+    return Change(" UNION ALL BY NAME ".join(added), " UNION ALL BY NAME ".join(removed) or None, total)
+
+
+def net_change(change: Change, columns: list[str]) -> str:
+    """A SELECT of the rows that are not there before and after alike, as far as these columns go."""
+    names = columns_list(columns) or "*"
+    added = f"SELECT {names} FROM ({change.added})"
+    if change.removed is None:
+        return added
+    removed = f"SELECT {names} FROM ({change.removed})"
+    return f"({added} EXCEPT ALL {removed}) UNION ALL ({removed} EXCEPT ALL {added})"
 
 
 def touched_keys(database: Database, name: str, seen: int, now: int, key: list[str]) -> str | None:
     """A SELECT of the keys of the rows that changed between two versions; None if that is not known."""
     change = changes_since(database, name, seen, now)
-    return f"SELECT {columns_list(key)} FROM ({change.rows})" if change else None
+    if change is None:
+        return None
+    rows = " UNION ALL BY NAME ".join(filter(None, [change.added, change.removed]))
+    return f"SELECT {columns_list(key)} FROM ({rows})"
 
 
 def forget(database: Database, floors: Mapping[str, int]) -> None:

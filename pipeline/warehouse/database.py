@@ -129,6 +129,7 @@ def open_database(settings: Settings, *, read_only: bool = False) -> Database:
         "threads": settings.threads,
         "preserve_insertion_order": False,
         "temp_directory": str(settings.scratch / "spill"),
+        "wal_autocheckpoint": "256MB",  # one checkpoint a run does; the default of 16 MB puts one into a day's update
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
     }

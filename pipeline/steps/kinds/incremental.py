@@ -22,7 +22,7 @@ from pipeline.steps.kinds.common import (
     with_keys,
 )
 from pipeline.steps.kinds.whole import build_full
-from pipeline.warehouse.changes import Change, changes_since
+from pipeline.warehouse.changes import Change, changes_since, net_change
 from pipeline.warehouse.database import Database
 from pipeline.warehouse.ledger import TableState
 
@@ -75,7 +75,7 @@ def _changes(run: Run, model: Model, found: Narrowing, seen: Versions, now: Vers
         change = changes_since(run.database, name, seen.get(name, 0), now[name])
         if change is None:
             raise NotNarrowable(f"{name} was itself rebuilt whole")
-        if not change.count:
+        if not change.count or not _show_change(run.database, name, change, found.used.get(name, [])):
             continue
         if name in found.blind:
             raise NotNarrowable(f"{name} has changed, and {found.blind[name]}")
@@ -83,11 +83,18 @@ def _changes(run: Run, model: Model, found: Narrowing, seen: Versions, now: Vers
     return changes
 
 
+def _show_change(database: Database, name: str, change: Change, used: list[str]) -> int:
+    """Make the temporary table of an input's changed rows, as far as the SQL looks at them. Returns how many."""
+    table = f"temp.{quoted(changed_name(name))}"
+    database.run(f"CREATE OR REPLACE TEMP TABLE {quoted(changed_name(name))} AS {net_change(change, used)}")
+    return count(database, table)
+
+
 def _find_touched(run: Run, model: Model, state: TableState, found: Narrowing, changes: Mapping[str, Change]) -> int:
     """Make the temporary table `touched`. Returns its rows; raises NotNarrowable when a rebuild is cheaper."""
     database = run.database
     for name in model.inputs:
-        _show(database, name, changes.get(name))
+        _show_ever(database, name, changes.get(name))
     selects = [select for name in changes for select in found.touches.get(name, [])]
     if not selects:
         return 0
@@ -101,13 +108,10 @@ def _find_touched(run: Run, model: Model, state: TableState, found: Narrowing, c
     return int(touched)
 
 
-def _show(database: Database, name: str, change: Change | None) -> None:
-    """Temporary views of an input: its changed rows, and its rows as they are and as they were."""
-    rows = f"SELECT * FROM {table_name(name)}"
-    changed = change.rows if change else f"{rows} WHERE false"
+def _show_ever(database: Database, name: str, change: Change | None) -> None:
+    """A temporary view of an input: its rows as they are and as they were."""
     gone = f" UNION ALL BY NAME {change.removed}" if change and change.removed else ""
-    database.run(f"CREATE OR REPLACE TEMP VIEW {quoted(changed_name(name))} AS {changed}")
-    database.run(f"CREATE OR REPLACE TEMP VIEW {quoted(ever_name(name))} AS {rows}{gone}")
+    database.run(f"CREATE OR REPLACE TEMP VIEW {quoted(ever_name(name))} AS SELECT * FROM {table_name(name)}{gone}")
 
 
 def _replace_touched(run: Run, model: Model, state: TableState, found: Narrowing) -> Built:

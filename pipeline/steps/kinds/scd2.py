@@ -62,7 +62,7 @@ def _whole(run: Run, model: Model, state: TableState) -> tuple[bool, int]:
     """(whether the change is known, versions written)"""
     run.database.run(f"CREATE OR REPLACE TEMP TABLE versions AS {_versions(run, model, '')}", [0])
     kept = count(run.database, "temp.versions")
-    known = store(run, model, "temp.versions", state)
+    known = store(run, model, "temp.versions", state).known
     run.database.run("DROP TABLE temp.versions")
     return known, kept
 

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.errors import PermanentError
 from pipeline.project.model import Model
@@ -27,10 +27,18 @@ from pipeline.steps.kinds.common import (
     unknown_member,
     with_keys,
 )
+from pipeline.warehouse.database import Database
 from pipeline.warehouse.ledger import TableState
 from pipeline.warehouse.quarantine import set_aside_rows
 
 _COMPARED = 1_000_000  # rows of a table that a rebuild is compared with
+
+
+class Compared(NamedTuple):
+    """Whether a rebuilt table has other rows than before; `known`: temp.removed and temp.added hold which."""
+
+    changed: bool
+    known: bool
 
 
 def build_view(run: Run, model: Model, state: TableState) -> Built:
@@ -52,36 +60,46 @@ def build_full(run: Run, model: Model, state: TableState) -> Built:
 
 
 def _written(run: Run, model: Model, state: TableState, query: str) -> Built:
-    known = write_whole(run, model, state, query)
-    changed = not known or count(run.database, REMOVED) + count(run.database, ADDED) > 0
-    return replace(_built(run, model, state, count(run.database, target(model)), 0), changed=changed, known=known)
+    found = write_whole(run, model, state, query)
+    built = _built(run, model, state, count(run.database, target(model)), 0)
+    return replace(built, changed=found.changed, known=found.known)
 
 
-def write_whole(run: Run, model: Model, state: TableState, query: str) -> bool:
-    """Write the rows of a query as the table. Returns whether temp.removed and temp.added hold what changed.
+def _write_whole(run: Run, model: Model, query: str) -> None:
+    run.database.run(f"CREATE OR REPLACE TABLE {target(model)} AS SELECT * FROM ({query}){sorted_by_key(model)}")
 
-    A table of moderate size whose changes somebody asks for is compared with what it was; if nothing
-    has changed, nothing is written.
-    """
+
+def write_whole(run: Run, model: Model, state: TableState, query: str) -> Compared:
+    """Write the rows of a query as the table, unless they are those it has; tables of moderate size are compared."""
     database, layer, name = run.database, *model.name.split(".")
     held = database.columns(layer, name)
-    if not held or not 0 < state.kept <= _COMPARED or not run.project.graph.watched(model.name):
-        database.run(f"CREATE OR REPLACE TABLE {target(model)} AS SELECT * FROM ({query}){sorted_by_key(model)}")
-        return False
+    if not held or not 0 < state.kept <= _COMPARED:
+        _write_whole(run, model, query)
+        return Compared(True, False)
     database.run(f"CREATE OR REPLACE TEMP TABLE rebuilt AS SELECT * FROM ({query})")
     try:
         if database.columns_of("temp.rebuilt") != held:
-            database.run(f"CREATE OR REPLACE TABLE {target(model)} AS SELECT * FROM temp.rebuilt{sorted_by_key(model)}")
-            return False
-        for table, one, other in (("removed", target(model), "temp.rebuilt"), ("added", "temp.rebuilt", target(model))):
-            database.run(
-                f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT * FROM {one} EXCEPT ALL SELECT * FROM {other}"
-            )
-        if count(database, REMOVED) + count(database, ADDED):
-            database.run(f"CREATE OR REPLACE TABLE {target(model)} AS SELECT * FROM temp.rebuilt{sorted_by_key(model)}")
+            found = Compared(True, False)
+        elif run.project.graph.watched(model.name):
+            found = _row_by_row(database, model)
+        else:
+            found = Compared(_checksum(database, target(model)) != _checksum(database, "temp.rebuilt"), False)
+        if found.changed:
+            _write_whole(run, model, "SELECT * FROM temp.rebuilt")
     finally:
         database.run("DROP TABLE IF EXISTS temp.rebuilt")
-    return True
+    return found
+
+
+def _row_by_row(database: Database, model: Model) -> Compared:
+    for table, one, other in (("removed", target(model), "temp.rebuilt"), ("added", "temp.rebuilt", target(model))):
+        database.run(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT * FROM {one} EXCEPT ALL SELECT * FROM {other}")
+    return Compared(count(database, REMOVED) + count(database, ADDED) > 0, True)
+
+
+def _checksum(database: Database, relation: str) -> tuple[object, ...]:
+    """What two tables with the same rows have in common: their number, and the sum and xor of the rows' hashes."""
+    return database.rows(f"SELECT count(*), sum(hash(r)), bit_xor(hash(r)) FROM {relation} r")[0]
 
 
 def _through_rules(run: Run, model: Model, state: TableState, query: str) -> Built:
@@ -97,17 +115,13 @@ def _through_rules(run: Run, model: Model, state: TableState, query: str) -> Bui
     database.run(
         "CREATE OR REPLACE TEMP TABLE whole AS SELECT * EXCLUDE (_broken) FROM temp.whole WHERE _broken IS NULL"
     )
-    known = store(run, model, "temp.whole", state)
+    found = store(run, model, "temp.whole", state)
     database.run("DROP TABLE temp.whole")
-    changed = not known or count(database, REMOVED) + count(database, ADDED) > 0
-    return replace(_built(run, model, state, rows_in, aside), changed=changed, known=known)
+    return replace(_built(run, model, state, rows_in, aside), changed=found.changed, known=found.known)
 
 
-def store(run: Run, model: Model, built: str, state: TableState) -> bool:
-    """Write the temporary table `built` as the model's table, with surrogate keys and the unknown member.
-
-    Returns whether temp.removed and temp.added hold what changed.
-    """
+def store(run: Run, model: Model, built: str, state: TableState) -> Compared:
+    """Write the temporary table `built` as the model's table, with surrogate keys and the unknown member."""
     query = f"SELECT * FROM {built}"
     if model.header.surrogate_key:
         give_keys(run, model, built)
