@@ -52,7 +52,8 @@ SETTINGS = (
     Setting("threads", str(os.cpu_count() or 2), "Threads DuckDB uses (default: the cores)", _count),
     Setting("settle_seconds", "1", "A file must be unchanged this long before it is taken", _seconds),
     Setting("keep_versions", "10", "Published versions kept for readers and rollback", _count),
-    Setting("part_rows", "500000", "A published table of more than twice as many rows is cut into parts", _count),
+    Setting("parts_above", "1000000", "A published table with more rows is cut into parts, by its key", _count),
+    Setting("part_rows", "150000", "Rows of such a part, about; only parts with changes are written anew", _count),
     Setting("group_bytes", "64MB", "CSV read into one transaction: more is faster, less is leaner", _size),
     Setting("max_file_bytes", "100GB", "A larger file (unpacked) is rejected", _size),
     Setting("max_ratio", "200", "A compressed file that unpacks to more times its size is rejected", _count),
@@ -84,6 +85,7 @@ class Settings:
     threads: int
     settle_seconds: float
     keep_versions: int
+    parts_above: int
     part_rows: int
     group_bytes: str
     max_file_bytes: str

@@ -51,7 +51,7 @@ def build(run: Run, model: Model, *, refresh: bool = False) -> StepResult:
 
 def _asked_for(run: Run, model: Model, state: TableState) -> bool:
     """Whether somebody asks which rows have changed: an incremental model, or the publication of a large table."""
-    in_parts = model.layer == "gold" and state.kept > 2 * run.project.settings.part_rows
+    in_parts = model.layer == "gold" and state.kept > run.project.settings.parts_above
     return in_parts or run.project.graph.watched(model.name)
 
 

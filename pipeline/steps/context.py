@@ -9,6 +9,7 @@ from typing import Protocol
 from pipeline.clock import Clock
 from pipeline.project.project import Project
 from pipeline.warehouse.database import Database
+from pipeline.warehouse.quarantine import Numbers
 
 
 class Reporter(Protocol):
@@ -44,6 +45,7 @@ class Run:
     database: Database
     clock: Clock
     reporter: Reporter = field(default_factory=Silent)
+    numbers: Numbers = field(default_factory=Numbers)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 from pipeline.errors import PublishError
 from pipeline.failpoints import failpoint
 from pipeline.project.model import Model
-from pipeline.published import MANIFEST, file_hash, read_manifest, sync
+from pipeline.published import file_hash, sync
 from pipeline.sql import columns_list, literal, quoted, table_name
 from pipeline.steps.context import Run
 from pipeline.warehouse.changes import touched_keys
@@ -80,8 +80,8 @@ def _joint_hash(files: Sequence[dict[str, Any]]) -> str:
 def _write_files(
     run: Run, model: Model, state: TableState, beside: Path, last: dict[str, Any] | None, before: dict[str, Any] | None
 ) -> list[dict[str, Any]]:
-    name, size = model.name.partition(".")[2], run.project.settings.part_rows
-    if model.header.kind == "view" or not model.header.key or state.kept <= 2 * size:
+    name, most = model.name.partition(".")[2], run.project.settings.parts_above
+    if model.header.kind == "view" or not model.header.key or state.kept <= most:
         part = Part(None, None)
         return [_write(run, model, state, part, beside, f"{name}.parquet")]
     folder = beside / f"{name}.parquet"
@@ -174,11 +174,8 @@ def _write(run: Run, model: Model, state: TableState, part: Part, beside: Path, 
     if part != Part(None, None):
         where, values = part.where(model.header.key[0])
     order = "" if _in_order(model, state) else f" ORDER BY {columns_list(model.header.key)}"
-    with database.in_order():
-        database.run(
-            f"COPY (SELECT * FROM {table_name(model.name)} WHERE {where}{order}) TO {literal(str(path))} {_FORMAT}",
-            values,
-        )
+    rows_of = f"SELECT * FROM {table_name(model.name)} WHERE {where}{order}"
+    database.run(f"COPY ({rows_of}) TO {literal(str(path))} {_FORMAT}", values)
     sync(path)
     rows = int(database.value("SELECT sum(num_rows) FROM parquet_file_metadata(?)", [str(path)]) or 0)
     return {
@@ -206,9 +203,9 @@ def _link(run: Run, version: str, files: Sequence[dict[str, Any]], beside: Path)
 def _entry_before(run: Run, model: Model, last: dict[str, Any] | None) -> dict[str, Any] | None:
     """The table's entry in the last version, if that version and its files are still there."""
     published = run.project.settings.published
-    if last is None or not (published / last["version"] / MANIFEST).exists():
+    if last is None or last["manifest"] is None:
         return None
-    entry: dict[str, Any] | None = read_manifest(published, last["version"])["tables"].get(model.name.partition(".")[2])
+    entry: dict[str, Any] | None = last["manifest"]["tables"].get(model.name.partition(".")[2])
     if entry is None or "files" not in entry:
         return None
     there = all((published / last["version"] / file["file"]).exists() for file in entry["files"])

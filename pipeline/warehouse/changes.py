@@ -67,14 +67,14 @@ def changes_since(database: Database, name: str, seen: int, now: int) -> Change 
     return Change(" UNION ALL BY NAME ".join(added), " UNION ALL BY NAME ".join(removed) or None, total)
 
 
-def net_change(change: Change, columns: list[str]) -> str:
-    """A SELECT of the rows that are not there before and after alike, as far as these columns go."""
+def net_change(change: Change, columns: list[str]) -> tuple[str, str]:
+    """SELECTs of the rows that came and of those that went, as far as these columns tell them apart."""
     names = columns_list(columns) or "*"
     added = f"SELECT {names} FROM ({change.added})"
     if change.removed is None:
-        return added
+        return added, f"{added} LIMIT 0"
     removed = f"SELECT {names} FROM ({change.removed})"
-    return f"({added} EXCEPT ALL {removed}) UNION ALL ({removed} EXCEPT ALL {added})"
+    return f"{added} EXCEPT ALL {removed}", f"{removed} EXCEPT ALL {added}"
 
 
 def touched_keys(database: Database, name: str, seen: int, now: int, key: list[str]) -> str | None:

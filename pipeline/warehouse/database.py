@@ -23,6 +23,10 @@ class Database:
     def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         self._connection, self.path = connection, path
 
+    def another(self) -> Database:
+        """A second connection to the same open file, for another thread; it sees what is committed."""
+        return Database(self._connection.cursor(), self.path)
+
     def run(self, statement: str, values: Sequence[Any] = ()) -> None:
         """Execute one statement; engine errors become ours (see `translated`)."""
         with translated(str(self.path)):

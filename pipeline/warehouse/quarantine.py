@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
+from threading import Lock
 
 from pipeline.landing.archive import content, path_of
 from pipeline.landing.header import read_layout
@@ -23,9 +24,19 @@ _SIDE = (
 )
 
 
-def next_number(database: Database) -> int:
-    """The highest quarantine number given so far."""
-    return int(database.value("SELECT coalesce(max(quarantine_id), 0) FROM ledger.quarantine"))
+class Numbers:
+    """Gives numbers to rows set aside, each once, to tasks that work at the same time."""
+
+    def __init__(self) -> None:
+        self._lock, self._last = Lock(), -1
+
+    def take(self, database: Database, many: int) -> int:
+        """The number before the first of `many`."""
+        with self._lock:
+            if self._last < 0:
+                self._last = int(database.value("SELECT coalesce(max(quarantine_id), 0) FROM ledger.quarantine"))
+            first, self._last = self._last, self._last + many
+        return first
 
 
 def set_aside_lines(
@@ -34,6 +45,7 @@ def set_aside_lines(
     aside: str,
     sources: dict[str, Source],
     settings: Settings,
+    numbers: Numbers,
     run_id: int,
     now: datetime,
 ) -> int:
@@ -41,7 +53,7 @@ def set_aside_lines(
     found = database.rows(f"SELECT _file_id, _line, reason, column_name FROM {aside} ORDER BY _file_id, _line")
     if not found:
         return 0
-    side = settings.scratch / "aside.csv"
+    side = settings.scratch / f"aside {table}.csv"
     side.parent.mkdir(parents=True, exist_ok=True)
     with open(side, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
@@ -52,21 +64,22 @@ def set_aside_lines(
     database.run(
         "INSERT INTO ledger.quarantine SELECT ? + row_number() OVER (ORDER BY file_id, line), ?, file_id, line, reason, "
         f"nullif(column_name, ''), raw, file_id, ?, ? FROM {_SIDE}",
-        [next_number(database), table, run_id, now, str(side)],
+        [numbers.take(database, len(found)), table, run_id, now, str(side)],
     )
     side.unlink()
     return len(found)
 
 
-def set_aside_rows(database: Database, table: str, aside: str, run_id: int, now: datetime) -> int:
+def set_aside_rows(database: Database, table: str, aside: str, numbers: Numbers, run_id: int, now: datetime) -> int:
     """Record rows that have no line of their own (reason, raw as JSON); they replace those of the last build."""
     database.run("DELETE FROM ledger.quarantine WHERE source = ?", [table])
+    many = int(database.value(f"SELECT count(*) FROM {aside}"))
     database.run(
         "INSERT INTO ledger.quarantine SELECT ? + row_number() OVER (ORDER BY raw), ?, NULL, NULL, reason, NULL, raw, "
         f"NULL, ?, ? FROM {aside}",
-        [next_number(database), table, run_id, now],
+        [numbers.take(database, many), table, run_id, now],
     )
-    return int(database.value(f"SELECT count(*) FROM {aside}"))
+    return many
 
 
 def archived_lines(

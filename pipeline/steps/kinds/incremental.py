@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from pipeline.errors import NotNarrowable
-from pipeline.project.keys import TOUCHED, Narrowing, changed_name, ever_name, narrowing
+from pipeline.project.keys import TOUCHED, Narrowing, came_name, changed_name, ever_name, narrowing, went_name
 from pipeline.project.model import Model
 from pipeline.project.narrow import CARRIED, DELETED
 from pipeline.sql import quoted, table_name
@@ -84,10 +84,14 @@ def _changes(run: Run, model: Model, found: Narrowing, seen: Versions, now: Vers
 
 
 def _show_change(database: Database, name: str, change: Change, used: list[str]) -> int:
-    """Make the temporary table of an input's changed rows, as far as the SQL looks at them. Returns how many."""
-    table = f"temp.{quoted(changed_name(name))}"
-    database.run(f"CREATE OR REPLACE TEMP TABLE {quoted(changed_name(name))} AS {net_change(change, used)}")
-    return count(database, table)
+    """Make temporary relations of an input's changed rows, as far as the SQL looks at them. Returns how many."""
+    came, went = quoted(came_name(name)), quoted(went_name(name))
+    for table, rows in zip((came, went), net_change(change, used), strict=True):
+        database.run(f"CREATE OR REPLACE TEMP TABLE {table} AS {rows}")
+    database.run(
+        f"CREATE OR REPLACE TEMP VIEW {quoted(changed_name(name))} AS FROM temp.{came} UNION ALL FROM temp.{went}"
+    )
+    return count(database, f"temp.{came}") + count(database, f"temp.{went}")
 
 
 def _find_touched(run: Run, model: Model, state: TableState, found: Narrowing, changes: Mapping[str, Change]) -> int:

@@ -83,7 +83,9 @@ def set_aside(run: Run, model: Model, watermark: int) -> int:
         [watermark],
     )
     graph, settings = run.project.graph, run.project.settings
-    return set_aside_lines(run.database, model.name, "temp.aside", graph.sources, settings, run.run_id, run.now)
+    return set_aside_lines(
+        run.database, model.name, "temp.aside", graph.sources, settings, run.numbers, run.run_id, run.now
+    )
 
 
 def _good_rows(run: Run, model: Model) -> str:

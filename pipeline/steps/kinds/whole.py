@@ -111,7 +111,7 @@ def _through_rules(run: Run, model: Model, state: TableState, query: str) -> Bui
         f"CREATE OR REPLACE TEMP TABLE aside AS SELECT {reasons(model, 'w._broken')} AS reason, "
         "CAST(to_json(w) AS VARCHAR) AS raw FROM temp.whole w WHERE w._broken IS NOT NULL"
     )
-    aside = set_aside_rows(database, model.name, "temp.aside", run.run_id, run.now)
+    aside = set_aside_rows(database, model.name, "temp.aside", run.numbers, run.run_id, run.now)
     database.run(
         "CREATE OR REPLACE TEMP TABLE whole AS SELECT * EXCLUDE (_broken) FROM temp.whole WHERE _broken IS NULL"
     )
@@ -141,7 +141,7 @@ def _built(run: Run, model: Model, state: TableState, rows_in: int, aside: int) 
 
 def _from_polars(run: Run, model: Model, state: TableState) -> Built:
     """Inputs go out as Parquet, the function's LazyFrame streams back as Parquet: neither is held whole."""
-    folder = run.project.settings.scratch / "polars"
+    folder = run.project.settings.scratch / f"polars {model.name}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
