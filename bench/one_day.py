@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.common import WORK, Measured, measured, middle
 from pipeline.demo import write_shop
 
-START, A_DAY = date(2020, 1, 1), 4_000
+START, A_DAY = date(2020, 1, 1), 5_000
 
 
 def drops(orders: int) -> tuple[Path, Path]:

@@ -24,7 +24,7 @@ PaymentRow = tuple[int, str, int, int]
 """Drop day, line, amount, day of the refund or -1."""
 
 _LATE_ORDER, _LATE_ITEMS, _CORRECTED, _LATE_PAYMENT = 0.005, 0.025, 0.035, 0.04
-_SIZES = (1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 3, 3, 3, 4, 5)
+_SIZES = (1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 4, 4, 5, 6, 8)
 _QUANTITIES = (1,) * 11 + (2, 2, 2, 3, 4)
 _FREIGHTS = tuple((cents, money(cents)) for cents in (0, 0, *range(199, 1600, 50)))
 _TYPES = ("credit_card",) * 12 + ("paypal",) * 5 + ("bank_transfer",) * 3

@@ -1,7 +1,7 @@
 /* ---
 description: Customers by the month of their first order and the months in which they ordered
 kind: incremental
-key: [customer_id, order_month]
+key: [order_month, customer_id]
 columns:
   customer_id:  The shop's number of the customer
   cohort_month: First day of the month of the customer's first order
