@@ -167,6 +167,58 @@ def rollback(
 
 
 @app.command()
+def backfill(
+    first: Annotated[str, typer.Option("--from", help="The first day, e.g. 2024-01-01.")],
+    last: Annotated[str, typer.Option("--to", help="The last day.")],
+    select: Select = None,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for a run that is under way.")] = 600,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    json_out: Json = False,
+) -> None:
+    """Read the files of some days again from archive/, and rebuild what they change.
+
+    Example: goldfeed backfill --from 2024-01-01 --to 2024-01-31
+    """
+    from pipeline import care
+
+    days = care.period(first, last)
+    if not care.backfill(_project(), days, select, wait, quiet=quiet, json_out=json_out):
+        raise typer.Exit(1)
+
+
+@app.command()
+def diff(
+    one: Annotated[str | None, typer.Argument(help="The older version (default: the one before).")] = None,
+    other: Annotated[str | None, typer.Argument(help="The newer one (default: the current).")] = None,
+    json_out: Json = False,
+) -> None:
+    """Show what differs between two published versions: keys, and the sums of the measures.
+
+    Example: goldfeed diff 000003 000004
+    """
+    from pipeline import care
+
+    care.diff(_settings(), one, other, json_out=json_out)
+
+
+@app.command()
+def doctor(
+    compact: Annotated[
+        bool, typer.Option("--compact", help="Write the warehouse file anew, without free blocks.")
+    ] = False,
+    json_out: Json = False,
+) -> None:
+    """Look whether the warehouse and the published versions are well.
+
+    Example: goldfeed doctor --compact
+    """
+    from pipeline import care
+
+    if not care.doctor(_settings(), compacted=compact, json_out=json_out):
+        raise typer.Exit(1)
+
+
+@app.command()
 def query(
     sql: Annotated[str, typer.Argument(help="One SELECT; gold tables by their bare names.")],
     warehouse: Annotated[

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline import runner, show
 from pipeline.clock import Clock
-from pipeline.errors import PermanentError, UsageError
+from pipeline.errors import PermanentError, UsageError, WarehouseBusy
 from pipeline.feed.snapshot import open_snapshot
 from pipeline.landing.scan import Landing, scan, shown
 from pipeline.planner import PlannedTask
@@ -19,9 +19,10 @@ from pipeline.planner import plan as make_plan
 from pipeline.project.project import Project
 from pipeline.published import current, versions
 from pipeline.runner import Order, RunResult
-from pipeline.settings import Settings
+from pipeline.settings import Settings, bytes_of
 from pipeline.steps.context import Silent
 from pipeline.steps.publish import roll_back
+from pipeline.warehouse.compact import compact, size_of
 from pipeline.warehouse.database import Database, open_database
 
 
@@ -55,11 +56,26 @@ def _reading(settings: Settings) -> Iterator[Database]:
 def run(project: Project, wanted: Order, *, quiet: bool, json_out: bool) -> bool:
     """Run once and show it. Returns whether it went well."""
     with _warehouse(project) as database:
-        if quiet or json_out:
-            result = runner.execute(project, database, wanted, reporter=Silent())
-        else:
-            with show.Bars() as bars:
-                result = runner.execute(project, database, wanted, reporter=bars)
+        well = run_in(project, database, wanted, quiet=quiet, json_out=json_out)
+        large = _wasteful(project.settings, database)
+    if large:
+        compact(project.settings)
+    return well
+
+
+def _wasteful(settings: Settings, database: Database) -> bool:
+    """Whether so much of the warehouse file is free that it is worth writing it anew."""
+    size = size_of(database)
+    return size.bytes > bytes_of(settings.compact_from) and size.free * 100 > settings.compact_above
+
+
+def run_in(project: Project, database: Database, wanted: Order, *, quiet: bool, json_out: bool) -> bool:
+    """Run once in an open warehouse and show it. Returns whether it went well."""
+    if quiet or json_out:
+        result = runner.execute(project, database, wanted, reporter=Silent())
+    else:
+        with show.Bars() as bars:
+            result = runner.execute(project, database, wanted, reporter=bars)
     if json_out:
         show.print_json(result.as_dict())
     else:
@@ -111,11 +127,22 @@ def watch(project: Project, wanted: Order, seconds: float, *, quiet: bool) -> No
     project.settings.home.mkdir(parents=True, exist_ok=True)
     threading.Thread(target=_beat, args=(project.settings.home / "heartbeat", stop), daemon=True).start()
     while not stop.is_set():
+        _watch_once(project, wanted, quiet=quiet)
+        stop.wait(seconds)
+
+
+def _watch_once(project: Project, wanted: Order, *, quiet: bool) -> None:
+    try:
         with _warehouse(project) as database:
             result = runner.execute(project, database, wanted, reporter=Silent())
-        if result.status != "nothing_to_do" and not quiet:
-            _print_run(result)
-        stop.wait(seconds)
+            large = _wasteful(project.settings, database)
+    except WarehouseBusy as error:  # a backfill, say: it is this one's turn again when that has ended
+        show.err().print(f"waiting: {error.sentence()}", highlight=False)
+        return
+    if large:
+        compact(project.settings)
+    if result.status != "nothing_to_do" and not quiet:
+        _print_run(result)
 
 
 def _beat(heartbeat: Path, stop: threading.Event) -> None:

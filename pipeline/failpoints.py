@@ -26,6 +26,9 @@ NAMES = (
     "publish.before_swap",
     "publish.after_swap",
     "publish.after_prune",
+    "compact.after_copy",
+    "compact.before_rename",
+    "compact.after_rename",
     "run.before_finish",
     "run.after_finish",
 )

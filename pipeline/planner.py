@@ -19,6 +19,7 @@ class PlannedTask:
     reason: str
     files: tuple[FoundFile, ...] = ()
     refresh: bool = False
+    again: bool = False
 
     @property
     def name(self) -> str:
@@ -34,7 +35,8 @@ class Situation:
     """What the planner looks at.
 
     states and inputs are the ledger's; `published` is {table: version} of the
-    last publication, None if there is none or its folder is gone.
+    last publication, None if there is none or its folder is gone. `again`: the
+    files are held already and read anew; `rebuilt` are then rebuilt whole.
     """
 
     files: Mapping[str, list[FoundFile]]
@@ -43,6 +45,8 @@ class Situation:
     published: Mapping[str, int] | None
     selected: set[str] | None = None
     refresh: bool = False
+    again: bool = False
+    rebuilt: frozenset[str] = frozenset()
 
 
 def plan(graph: Graph, now: Situation) -> list[PlannedTask]:
@@ -68,6 +72,8 @@ def _source_task(graph: Graph, name: str, now: Situation, started: bool) -> Plan
     files = tuple(now.files.get(graph.sources[name].name, ()))
     if files:
         size = sum(file.size for file in files)
+        if now.again:
+            return PlannedTask("ingest", name, f"{len(files)} files are read again from archive/", files, again=True)
         return PlannedTask(
             "ingest", name, f"{len(files)} new file{'s' if len(files) > 1 else ''}, {size:,} bytes", files
         )
@@ -82,17 +88,20 @@ def _model_task(
     if not started:
         return None
     reason = _reason(graph, name, now, tasks)
-    return PlannedTask("build", name, reason, refresh=now.refresh) if reason else None
+    refresh = now.refresh or name in now.rebuilt
+    return PlannedTask("build", name, reason, refresh=refresh) if reason else None
 
 
 def _reason(graph: Graph, name: str, now: Situation, tasks: Mapping[str, PlannedTask]) -> str | None:
     state, model = now.states.get(name), graph.models[name]
     if now.refresh:
         return "full refresh asked for"
+    if name in now.rebuilt:
+        return "asked for by the backfill"
     if state is None:
         return "it was never built"
     if state.fingerprint != model.fingerprint:
-        return "its model has changed"
+        return "its model has changed" if state.fingerprint else "files below it were read again"
     above = [
         table for table in model.inputs if table in tasks and (tasks[table].files or tasks[table].action == "build")
     ]

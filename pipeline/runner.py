@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -21,12 +21,14 @@ from pipeline.planner import PlannedTask, Situation, plan
 from pipeline.project.graph import select
 from pipeline.project.project import Project
 from pipeline.published import MANIFEST
+from pipeline.steps.again import Period, files_of
 from pipeline.steps.build import build
 from pipeline.steps.context import Reporter, Run, Silent, StepResult
 from pipeline.steps.ingest import ingest
 from pipeline.steps.publish import last_publication, publish, reconcile
 from pipeline.warehouse import ledger
 from pipeline.warehouse.changes import forget
+from pipeline.warehouse.compact import forget_copy
 from pipeline.warehouse.database import Database, open_database
 
 ATTEMPTS = 3
@@ -74,6 +76,7 @@ class Order:
     select: Sequence[str] = ()
     full_refresh: bool = False
     from_archive: bool = False
+    again: Period | None = None
 
 
 def open_warehouse(project: Project, clock: Clock) -> Database:
@@ -90,6 +93,7 @@ def open_warehouse(project: Project, clock: Clock) -> Database:
         folder.mkdir(parents=True, exist_ok=True)
     database = open_database(settings)
     try:
+        forget_copy(settings)
         ledger.migrate(database, clock.now())
         ledger.close_open_runs(database, clock.now())
         reconcile(database, settings, clock.now())
@@ -103,7 +107,15 @@ def look(project: Project, database: Database, order: Order) -> tuple[Situation,
     """What is there: the files, the ledger and the last publication."""
     settings, graph = project.settings, project.graph
     landing = scan(settings.landing, graph.sources.values())
-    files = _archived_files(project, database) if order.from_archive else landing.by_source
+    selected = select(graph, order.select) if order.select else None
+    files: Mapping[str, list[FoundFile]] = landing.by_source
+    if order.from_archive:
+        files = _archived_files(project, database)
+    elif order.again:
+        wanted = graph.upstream(selected) if selected else set(graph.sources)
+        files = files_of(
+            database, settings.archive, order.again, [graph.sources[n] for n in graph.sources if n in wanted]
+        )
     last = last_publication(database)
     there = last is not None and (settings.published / last["version"] / MANIFEST).exists()
     situation = Situation(
@@ -111,8 +123,10 @@ def look(project: Project, database: Database, order: Order) -> tuple[Situation,
         states=ledger.table_states(database),
         inputs=ledger.table_inputs(database),
         published=last["tables"] if last and there else None,
-        selected=select(graph, order.select) if order.select else None,
+        selected=None if order.again else selected,
         refresh=order.full_refresh,
+        again=order.again is not None,
+        rebuilt=frozenset(selected or ()).difference(graph.sources) if order.again else frozenset(),
     )
     return situation, landing
 
@@ -307,7 +321,8 @@ def _retrying(run: Run) -> Retrying:
 def _step(run: Run, task: PlannedTask, order: Order) -> StepResult:
     graph = run.project.graph
     if task.action == "ingest":
-        return ingest(run, graph.sources[task.table], task.files, from_archive=order.from_archive)
+        source = graph.sources[task.table]
+        return ingest(run, source, task.files, from_archive=order.from_archive, again=task.again)
     if task.action == "build":
         return build(run, graph.models[task.table], refresh=task.refresh)
     states, last = ledger.table_states(run.database), last_publication(run.database)

@@ -25,6 +25,13 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _share(text: str) -> float:
+    value = float(text.removesuffix("%"))
+    if not 0 < value <= 100:
+        raise ValueError("a share such as 50%")
+    return value
+
+
 def _seconds(text: str) -> float:
     value = float(text)
     if not 0 <= value < 86_400:
@@ -54,6 +61,8 @@ SETTINGS = (
     Setting("keep_versions", "10", "Published versions kept for readers and rollback", _count),
     Setting("parts_above", "1000000", "A published table with more rows is cut into parts, by its key", _count),
     Setting("part_rows", "150000", "Rows of such a part, about; only parts with changes are written anew", _count),
+    Setting("compact_above", "50%", "After a run the warehouse is written anew if more of it is free", _share),
+    Setting("compact_from", "256MB", "A smaller warehouse file is left as it is", _size),
     Setting("group_bytes", "64MB", "CSV read into one transaction: more is faster, less is leaner", _size),
     Setting("max_file_bytes", "100GB", "A larger file (unpacked) is rejected", _size),
     Setting("max_ratio", "200", "A compressed file that unpacks to more times its size is rejected", _count),
@@ -87,6 +96,8 @@ class Settings:
     keep_versions: int
     parts_above: int
     part_rows: int
+    compact_above: float
+    compact_from: str
     group_bytes: str
     max_file_bytes: str
     max_ratio: int

@@ -15,6 +15,7 @@ from pipeline.landing.archive import path_of
 from pipeline.landing.guard import Ready, carefully, plain_chunks
 from pipeline.landing.raw import record_lines
 from pipeline.landing.scan import FoundFile, settled, unchanged
+from pipeline.project.graph import ROW_KINDS
 from pipeline.project.source import Source
 from pipeline.published import sync
 from pipeline.settings import bytes_of
@@ -33,7 +34,9 @@ from pipeline.warehouse import load
 from pipeline.warehouse.changes import record_batches
 from pipeline.warehouse.ledger import (
     TableState,
+    known_files,
     last_file_id,
+    mark_stale,
     save_table,
     table_states,
 )
@@ -41,17 +44,21 @@ from pipeline.warehouse.ledger import (
 _AT_ONCE = 64  # files looked at before they are loaded: bounds what lies in the work folder
 
 
-def ingest(run: Run, source: Source, files: Sequence[FoundFile], *, from_archive: bool = False) -> StepResult:
+def ingest(
+    run: Run, source: Source, files: Sequence[FoundFile], *, from_archive: bool = False, again: bool = False
+) -> StepResult:
     """Take the files of one source into bronze.
 
     A file counts once, by the hash of its content. Its ledger row and its
     bronze rows commit together; the archive copy is durable before, the file
     in landing/ goes after. A file that cannot be read goes to rejected/.
+    With `again`, files that bronze holds are read anew from archive/ and take the place of their rows.
     """
     work = run.project.settings.scratch / "ingest"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     tally = Tally()
+    from_archive = from_archive or again
     try:
         prepare_table(run, source)
         taken, growing = (
@@ -59,7 +66,7 @@ def ingest(run: Run, source: Source, files: Sequence[FoundFile], *, from_archive
         )
         tally.notes += [f"{file.name} is still growing" for file in growing]
         for batch in _batches(taken):
-            _ingest_batch(run, source, batch, work, tally, from_archive)
+            _ingest_batch(run, source, batch, work, tally, from_archive, again)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return StepResult("succeeded", tally.rows_in, tally.rows_out, tally.quarantined, notes=tuple(tally.notes))
@@ -71,10 +78,10 @@ def _batches(files: Sequence[FoundFile]) -> Iterator[list[FoundFile]]:
 
 
 def _ingest_batch(
-    run: Run, source: Source, files: list[FoundFile], work: Path, tally: Tally, from_archive: bool
+    run: Run, source: Source, files: list[FoundFile], work: Path, tally: Tally, from_archive: bool, again: bool
 ) -> None:
     looked = look_at_all(run, source, files, work, tally, from_archive)
-    fresh = without_known(run, looked, tally)
+    fresh = looked if again else without_known(run, looked, tally)
     ready = list(make_all_ready(run, source, fresh, tally))
     if not from_archive:
         for file in ready:
@@ -82,12 +89,13 @@ def _ingest_batch(
         if ready:
             sync(run.project.settings.archive)
     for group in load.split(ready, bytes_of(run.project.settings.group_bytes)):
-        _load_group(run, source, group, work, tally)
+        _load_group(run, source, group, work, tally, again)
 
 
-def _load_group(run: Run, source: Source, files: list[Ready], work: Path, tally: Tally) -> None:
+def _load_group(run: Run, source: Source, files: list[Ready], work: Path, tally: Tally, again: bool) -> None:
     """Read a group; what the fast reader did not read to the line is read again by the careful one."""
-    group = load.Group(source, files, last_file_id(run.database) + 1, load.bronze_columns(run.database, source))
+    columns = load.bronze_columns(run.database, source)
+    group = load.Group(source, files, _numbers(run, files, again), columns, again)
     exact = _read_exactly(run, group)
     still = [unchanged(file.looked.found) for file in files]
     if all(exact) and all(still):
@@ -102,10 +110,19 @@ def _load_group(run: Run, source: Source, files: list[Ready], work: Path, tally:
             error = FileRejected("its records cannot be told apart", do="deliver it again, well-formed")
             set_apart(run, file.looked.found, file.looked.facts.sha256, error, tally)
         return
-    again = [[file] for file in wrong] if group.careful else [[carefully(file, settings) for file in wrong]]
-    for part in filter(None, (good, *again)):
+    more = [[file] for file in wrong] if group.careful else [[carefully(file, settings) for file in wrong]]
+    for part in filter(None, (good, *more)):
         for same in load.split(part, bytes_of(settings.group_bytes)):
-            _load_group(run, source, same, work, tally)
+            _load_group(run, source, same, work, tally, again)
+
+
+def _numbers(run: Run, files: list[Ready], again: bool) -> list[int]:
+    """The numbers of files: the next ones, or those that they were given when they came."""
+    if again:
+        known = known_files(run.database)
+        return [known[file.looked.facts.sha256][0] for file in files]
+    first = last_file_id(run.database) + 1
+    return list(range(first, first + len(files)))
 
 
 def _read_exactly(run: Run, group: load.Group) -> list[bool]:
@@ -136,13 +153,17 @@ def _commit_group(run: Run, group: load.Group, work: Path, tally: Tally) -> None
     side = work / "misfits"
     _write_misfits(run, group, side)
     with database.transaction():
+        before = load.content_of(database, group) if group.again else None
+        came = _when_they_came(run, group)
+        held = load.forget_rows(database, group) if group.again else (0, 0)
         load.insert_rows(database, group, run.now)
         aside = load.insert_quarantine(database, group, side, run.run_id, run.now)
         counts = load.loaded_counts(database, group)
         load.check_balance(group, counts)
         kept = sum(rows for rows, _ in counts.values())
-        _record_files(run, group, counts)
-        _save_bronze(run, source, group, kept, aside)
+        _record_files(run, group, counts, came)
+        same = before is not None and load.content_of(database, group) == before
+        _save_bronze(run, source, group, (kept - held[0], aside - held[1]), same)
         failpoint("ingest.before_commit")
     failpoint("ingest.after_commit")
     for table in ("raw", "broken", "holes", "spans"):
@@ -180,10 +201,17 @@ def _raw_lines(run: Run, ready: Ready, wanted: list[int]) -> Iterator[tuple[int,
     )
 
 
-def _record_files(run: Run, group: load.Group, counts: dict[int, tuple[int, int]]) -> None:
+def _when_they_came(run: Run, group: load.Group) -> dict[int, int]:
+    """file_id -> the time the file bore in landing/ (nanoseconds since 1970)."""
+    if group.again:
+        return {file_id: modified for file_id, _, modified in known_files(run.database).values()}
+    return {number: file.looked.found.modified_ns for number, file in zip(group.ids, group.files, strict=True)}
+
+
+def _record_files(run: Run, group: load.Group, counts: dict[int, tuple[int, int]], came: dict[int, int]) -> None:
     rows, deliveries = [], []
     for place, file in enumerate(group.files):
-        number, facts, found = group.first_id + place, file.looked.facts, file.looked.found
+        number, facts, found = group.ids[place], file.looked.facts, file.looked.found
         kept, aside = counts[number]
         blank = file.counts.blank if file.counts else len(file.gaps) - 1
         rows.append(
@@ -194,7 +222,7 @@ def _record_files(run: Run, group: load.Group, counts: dict[int, tuple[int, int]
                 found.name,
                 facts.sha256,
                 facts.size,
-                found.modified_ns,
+                came[number],
                 file.encoding,
                 file.layout.delimiter,
                 file.looked.compression,
@@ -209,10 +237,12 @@ def _record_files(run: Run, group: load.Group, counts: dict[int, tuple[int, int]
                 run.now,
             )
         )
-        deliveries.append((run.run_id, found.name, facts.sha256, "loaded", number, None, run.now))
+        if not group.again:
+            deliveries.append((run.run_id, found.name, facts.sha256, "loaded", number, None, run.now))
     run.database.insert_many(
         "INSERT INTO ledger.files SELECT s.*  EXCLUDE (run_id, loaded_at), "
-        "(SELECT max(f.file_id) FROM ledger.files f WHERE f.path = s.path AND f.source = s.source), run_id, loaded_at FROM",
+        "(SELECT max(f.file_id) FROM ledger.files f WHERE f.path = s.path AND f.source = s.source AND f.file_id < s.file_id), "
+        "run_id, loaded_at FROM",
         (
             "file_id",
             "batch",
@@ -239,17 +269,23 @@ def _record_files(run: Run, group: load.Group, counts: dict[int, tuple[int, int]
     run.database.insert_many("INSERT INTO ledger.deliveries SELECT * FROM", None, deliveries)
 
 
-def _save_bronze(run: Run, source: Source, group: load.Group, kept: int, aside: int) -> None:
+def _save_bronze(run: Run, source: Source, group: load.Group, more: tuple[int, int], same: bool) -> None:
+    """Bring the table's state up to date by `more` rows kept and set aside; `same`: its rows are those of before."""
     state = table_states(run.database).get(source.table, TableState(source.table))
+    before, (kept, aside) = state.watermark, more
     state = replace(
         state,
-        version=state.version + 1,
-        watermark=group.first_id + len(group.files) - 1,
+        version=state.version + (0 if same else 1),
+        watermark=max(before, *group.ids),
         rows_in=state.rows_in + kept + aside,
         kept=state.kept + kept,
         quarantined=state.quarantined + aside,
         run_id=run.run_id,
     )
     save_table(run.database, state, {}, run.now)
-    if run.project.graph.watched(source.table):
-        record_batches(run.database, source.table, state.version, group.first_id - 1, state.watermark, kept)
+    graph = run.project.graph
+    if group.again and not same:
+        below = [name for name in graph.downstream([source.table]) if name in graph.models]
+        mark_stale(run.database, [name for name in below if graph.models[name].header.kind in ROW_KINDS])
+    elif not group.again and graph.watched(source.table):
+        record_batches(run.database, source.table, state.version, min(group.ids) - 1, state.watermark, kept)

@@ -182,6 +182,11 @@ def save_table(database: Database, state: TableState, inputs: dict[str, int], no
         database.run("INSERT INTO ledger.inputs VALUES (?, ?, ?)", [state.name, name, version])
 
 
+def mark_stale(database: Database, tables: list[str]) -> None:
+    """Have tables rebuilt from their first row by the next build, also if this run does not come to it."""
+    database.run("UPDATE ledger.tables SET fingerprint = '' WHERE list_contains(?, table_name)", [tables])
+
+
 # ---------------------------------------------------------------- files
 def known_files(database: Database) -> dict[str, tuple[int, str, int]]:
     """sha256 -> (file_id, path, modified_ns) of every file taken in."""

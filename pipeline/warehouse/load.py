@@ -19,12 +19,20 @@ BLANK_KEY = 10_000
 
 @dataclass(frozen=True)
 class Group:
-    """Files of one layout, read together. `files[i]` has number `first_id + i`."""
+    """Files of one layout, read together. `files[i]` has number `ids[i]`; `again` if bronze holds them already."""
 
     source: Source
     files: list[Ready]
-    first_id: int
+    ids: list[int]
     columns: dict[str, str]
+    again: bool = False
+
+    @property
+    def number(self) -> str:
+        """An expression: the number of the file whose place in the group is `_f`."""
+        if self.ids == list(range(self.ids[0], self.ids[0] + len(self.ids))):
+            return f"CAST(_f + {self.ids[0]} AS INTEGER)"
+        return f"list_extract({self.ids}::INTEGER[], _f + 1)"
 
     @property
     def careful(self) -> bool:
@@ -172,9 +180,9 @@ def insert_rows(database: Database, group: Group, now: datetime) -> None:
     names = columns_list(group.columns)
     database.run(
         f"INSERT INTO {table_name(group.source.table)} ({names}, _file_id, _line, _batch, _loaded_at) "
-        f"SELECT {names}, CAST(_f + ? AS INTEGER), _line, CAST(_f + ? AS INTEGER), CAST(? AS TIMESTAMP) "
+        f"SELECT {names}, {group.number}, _line, {group.number}, CAST(? AS TIMESTAMP) "
         f"FROM {_rows(group)} WHERE _bad IS NULL",
-        [group.first_id, group.first_id, now],
+        [now],
     )
 
 
@@ -209,36 +217,35 @@ def insert_quarantine(database: Database, group: Group, side: Path, run_id: int,
         "delim = ',', quote = '\"', escape = '\"', max_line_size = 8000000)"
     )
     database.run(
-        "INSERT INTO ledger.quarantine SELECT ? + row_number() OVER (ORDER BY _f, line), ?, _f + ?, line, reason, "
-        "column_name, raw, _f + ?, ?, ? FROM (SELECT _f, line, reason, NULL AS column_name, raw FROM broken "
+        f"INSERT INTO ledger.quarantine SELECT ? + row_number() OVER (ORDER BY _f, line), ?, {group.number}, line, reason, "
+        f"column_name, raw, {group.number}, ?, ? FROM (SELECT _f, line, reason, NULL AS column_name, raw FROM broken "
         f"UNION ALL {misfit})",
-        [first, group.source.name, group.first_id, group.first_id, run_id, now, str(side)],
+        [first, group.source.name, run_id, now, str(side)],
     )
     return int(database.value("SELECT coalesce(max(quarantine_id), 0) FROM ledger.quarantine")) - first
 
 
 def loaded_counts(database: Database, group: Group) -> dict[int, tuple[int, int]]:
     """file_id -> (bronze rows, quarantined rows), counted in the tables themselves."""
-    last = group.first_id + len(group.files) - 1
     kept: dict[int, int] = dict(
         database.rows(
             f"SELECT _file_id, count(*) FROM {table_name(group.source.table)} WHERE _batch BETWEEN ? AND ? GROUP BY 1",
-            [group.first_id, last],
+            [min(group.ids), max(group.ids)],
         )
     )
     aside: dict[int, int] = dict(
         database.rows(
             "SELECT file_id, count(*) FROM ledger.quarantine WHERE source = ? AND batch BETWEEN ? AND ? GROUP BY 1",
-            [group.source.name, group.first_id, last],
+            [group.source.name, min(group.ids), max(group.ids)],
         )
     )
-    return {number: (kept.get(number, 0), aside.get(number, 0)) for number in range(group.first_id, last + 1)}
+    return {number: (kept.get(number, 0), aside.get(number, 0)) for number in group.ids}
 
 
 def check_balance(group: Group, counts: dict[int, tuple[int, int]]) -> None:
     """Promise 2 for each file: lines = header + blank + bronze + quarantine. Raises AccountingError."""
     for place, file in enumerate(group.files):
-        kept, aside = counts[group.first_id + place]
+        kept, aside = counts[group.ids[place]]
         if kept + aside != file.expected:
             raise AccountingError(
                 f"{file.expected} records were counted in the file, but {kept} went to bronze and {aside} to quarantine",
@@ -262,3 +269,32 @@ def split(files: Sequence[Ready], size: int, most: int = 500) -> list[list[Ready
             runs.append([])
         runs[-1].append(file)
     return [run for runs in groups.values() for run in runs]
+
+
+def content_of(database: Database, group: Group) -> tuple[object, ...]:
+    """A checksum of what bronze and quarantine hold of a group's files, whatever the order of the rows."""
+    rows = f"SELECT * EXCLUDE (_loaded_at) FROM {table_name(group.source.table)} WHERE list_contains(?, _batch)"
+    aside = (
+        "SELECT file_id, line, reason, column_name, raw FROM ledger.quarantine "
+        "WHERE list_contains(?, file_id) AND source = ?"
+    )
+    sums = "count(*), sum(hash(r)), bit_xor(hash(r))"
+    return (
+        *database.rows(f"SELECT {sums} FROM ({rows}) r", [group.ids])[0],
+        *database.rows(f"SELECT {sums} FROM ({aside}) r", [group.ids, group.source.name])[0],
+    )
+
+
+def forget_rows(database: Database, group: Group) -> tuple[int, int]:
+    """Take the rows of a group's files out of bronze, quarantine and the ledger; in the transaction that reads them again.
+
+    Returns how many rows bronze and quarantine held.
+    """
+    table, ids = table_name(group.source.table), [group.ids]
+    kept = int(database.value(f"SELECT count(*) FROM {table} WHERE list_contains(?, _batch)", ids))
+    aside_where = "WHERE list_contains(?, file_id) AND source = ?"
+    aside = int(database.value(f"SELECT count(*) FROM ledger.quarantine {aside_where}", [*ids, group.source.name]))
+    database.run(f"DELETE FROM {table} WHERE list_contains(?, _batch)", ids)
+    database.run(f"DELETE FROM ledger.quarantine {aside_where}", [*ids, group.source.name])
+    database.run("DELETE FROM ledger.files WHERE list_contains(?, file_id)", ids)
+    return kept, aside

@@ -1,0 +1,66 @@
+"""Files to read again: those of a period, from archive/."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from pipeline.errors import PermanentError
+from pipeline.landing.archive import path_of
+from pipeline.landing.scan import FoundFile
+from pipeline.project.source import Source
+from pipeline.warehouse.database import Database
+
+_PARTITION = re.compile(r"year=(\d{4})/month=(\d{1,2})/day=(\d{1,2})")
+_IN_NAME = re.compile(r"(?<!\d)(\d{4})-?(\d{2})-?(\d{2})(?!\d)")
+
+
+@dataclass(frozen=True)
+class Period:
+    """Days from `first` to `last`, both included."""
+
+    first: date
+    last: date
+
+
+def date_of(path: str) -> date | None:
+    """The day a file is of, by its folders (year=/month=/day=) or else by the last date in its name."""
+    for found in (*_PARTITION.findall(path)[:1], *reversed(_IN_NAME.findall(path))):
+        try:
+            return date(*(int(part) for part in found))
+        except ValueError:
+            continue
+    return None
+
+
+def files_of(
+    database: Database, archive: Path, period: Period, sources: Iterable[Source]
+) -> dict[str, list[FoundFile]]:
+    """The files of a period that bronze holds, by source; a file without a date counts for the day it was loaded.
+
+    Raises PermanentError when archive/ has lost one of them.
+    """
+    names = [source.name for source in sources]
+    rows = database.rows(
+        "SELECT source, path, sha256, CAST(loaded_at AS DATE) FROM ledger.files WHERE list_contains(?, source) "
+        "ORDER BY file_id",
+        [names],
+    )
+    found: dict[str, list[FoundFile]] = {}
+    for source, name, sha256, loaded in rows:
+        if period.first <= (date_of(name) or loaded) <= period.last:
+            found.setdefault(source, []).append(_archived(archive, sha256, name))
+    return found
+
+
+def _archived(archive: Path, sha256: str, name: str) -> FoundFile:
+    path = path_of(archive, sha256)
+    if not path.exists():
+        raise PermanentError(
+            "archive/ has lost this file, so it cannot be read again", where=name, do=f"restore {path.name}"
+        )
+    info = path.stat()
+    return FoundFile(path, name, info.st_size, info.st_mtime_ns)
