@@ -81,10 +81,16 @@ def diff(settings: Settings, one: str | None, other: str | None, *, json_out: bo
     show.out().print(show.table(f"version {before} -> {after}", names, rows))
     drift = [row for table in tables for row in _drift_rows(table)]
     if drift:
-        show.out().print(show.table("sums that differ", ("table", "measure", "day", "before", "after", "drift"), drift))
+        show.out().print(
+            show.table(
+                f"sums that differ, and those of the last {_SHOWN_DAYS} such days (all with --json)",
+                ("table", "measure", "day", "before", "after", "drift"),
+                drift,
+            )
+        )
 
 
-_SHOWN_DAYS = 10
+_SHOWN_DAYS = 3
 
 
 def _drift_rows(table: TableDiff) -> list[tuple[Any, ...]]:

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pipeline import runner, show
 from pipeline.clock import Clock
 from pipeline.errors import PermanentError, UsageError, WarehouseBusy
 from pipeline.feed.snapshot import open_snapshot
+from pipeline.forecast import forecast
 from pipeline.landing.scan import Landing, scan, shown
 from pipeline.planner import PlannedTask
 from pipeline.planner import plan as make_plan
@@ -156,16 +158,18 @@ def plan(project: Project, wanted: Order, *, json_out: bool) -> None:
     if project.settings.warehouse.exists():
         with _reading(project.settings) as database:
             situation, _ = runner.look(project, database, wanted)
+            tasks = make_plan(project.graph, situation)
+            outlook = forecast(project, database, tasks)
     else:
-        situation = runner.empty_situation(project, wanted)
-    tasks = make_plan(project.graph, situation)
+        tasks = make_plan(project.graph, runner.empty_situation(project, wanted))
+        outlook = forecast(project, None, tasks)
     if json_out:
-        show.print_json([_planned(task) for task in tasks])
+        show.print_json([{**_planned(task), **asdict(outlook[task.name])} for task in tasks])
     elif not tasks:
         show.out().print("Nothing to do.")
     else:
-        rows = [(task.name, task.reason, len(task.files) or None) for task in tasks]
-        show.out().print(show.table(None, ("task", "because", "files"), rows))
+        rows = [(t.name, t.reason, outlook[t.name].how, len(t.files) or None, outlook[t.name].rows) for t in tasks]
+        show.out().print(show.table(None, ("task", "because", "how", "files", "rows, about"), rows))
 
 
 def _planned(task: PlannedTask) -> dict[str, Any]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from importlib import import_module
-from threading import Thread
 from typing import Any
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
+from pipeline.abreast import abreast, is_light
 from pipeline.clock import Clock
 from pipeline.errors import GoldfeedError, TransientError
 from pipeline.failpoints import failpoint
@@ -32,7 +30,6 @@ from pipeline.warehouse.compact import forget_copy
 from pipeline.warehouse.database import Database, open_database
 
 ATTEMPTS = 3
-WORKERS = 2  # tables brought up to date at a time
 
 
 @dataclass(frozen=True)
@@ -217,16 +214,17 @@ def _do_all(run: Run, tasks: Sequence[PlannedTask], order: Order) -> list[Outcom
     done: dict[str, Outcome] = {}
 
     def one(task: PlannedTask, database: Database) -> None:
-        done[task.name] = _do_or_skip(replace(run, database=database), task, order, failed)
+        done[task.name] = _do_or_skip(replace(run, database=database, known=known), task, order, failed)
+
+    known: ledger.Known | None = None
 
     for task in tasks:
         if task.action == "ingest":
             one(task, run.database)
     builds = [task for task in tasks if task.action == "build"]
-    if _light(run, builds):
-        if any(run.project.graph.models[task.table].is_python for task in builds):
-            Thread(target=import_module, args=("polars",), daemon=True).start()  # 0.35 s that nobody need wait for
-        _abreast(run, builds, one)
+    known = ledger.Known(run.database)
+    if is_light(run, builds):
+        abreast(run, builds, one)
     else:
         for task in builds:
             one(task, run.database)
@@ -234,42 +232,6 @@ def _do_all(run: Run, tasks: Sequence[PlannedTask], order: Order) -> list[Outcom
         if task.action == "publish":
             one(task, run.database)
     return [done[task.name] for task in tasks]
-
-
-def _light(run: Run, builds: Sequence[PlannedTask]) -> bool:
-    """Whether tables are brought up to date, not made: heavy builds use every core and the memory alone."""
-    states = ledger.table_states(run.database)
-    return len(builds) > 2 and not any(task.refresh or task.table not in states for task in builds)
-
-
-def _abreast(run: Run, tasks: Sequence[PlannedTask], one: Callable[[PlannedTask, Database], None]) -> None:
-    """Do tasks two at a time, each after those it depends on; every worker has a connection of its own."""
-    waiting, running = _longest_first(run, tasks), dict[Future[None], tuple[str, Database]]()
-    idle = [run.database.another() for _ in range(WORKERS)]
-    try:
-        with ThreadPoolExecutor(WORKERS) as pool:
-            while waiting or running:
-                unfinished = {task.table for task in waiting} | {table for table, _ in running.values()}
-                ready = [task for task in waiting if not unfinished.intersection(run.project.graph.inputs(task.table))]
-                for task in ready[: len(idle)]:
-                    waiting.remove(task)
-                    database = idle.pop()
-                    running[pool.submit(one, task, database)] = task.table, database
-                ended, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in ended:
-                    idle.append(running.pop(future)[1])
-                    future.result()
-    finally:
-        for database in idle:
-            database.close()
-
-
-def _longest_first(run: Run, tasks: Sequence[PlannedTask]) -> list[PlannedTask]:
-    """Tasks with the longest way to go below them first, so that no long chain is left for the end."""
-    below: dict[str, int] = {}
-    for task in reversed(tasks):
-        below[task.table] = 1 + max((below.get(name, 0) for name in run.project.graph.readers(task.table)), default=0)
-    return sorted(tasks, key=lambda task: -below[task.table])
 
 
 def _do_or_skip(run: Run, task: PlannedTask, order: Order, failed: dict[str, str]) -> Outcome:
@@ -294,18 +256,28 @@ def _cause(project: Project, task: PlannedTask, failed: dict[str, str]) -> str |
 
 def _do(run: Run, task: PlannedTask, order: Order) -> tuple[TaskResult, StepResult]:
     started, began, attempts = run.clock.now(), run.clock.seconds(), 0
-    run.reporter.task_started(task.name, sum(file.size for file in task.files) or None)
+    recorded: list[TaskResult] = []
+
+    def record(step: StepResult) -> None:
+        result = _result(task, step, attempts, run.clock.seconds() - began)
+        _record(run, result, step, started)
+        recorded[:] = [result]
+
+    total = sum(file.size for file in task.files) or None
+    run.reporter.task_started(task.name, total, run.database.progress)
     try:
         for attempt in _retrying(run):
             with attempt:
                 attempts += 1
-                step = _step(run, task, order)
+                recorded.clear()
+                step = _step(run, task, order, record)
     except GoldfeedError as error:
+        recorded.clear()
         step = StepResult("failed", error=error.sentence())
-    result = _result(task, step, attempts, run.clock.seconds() - began)
-    run.reporter.task_ended(task.name, step.status)
-    _record(run, result, step, started)
-    return result, step
+    if not recorded:
+        record(step)
+    run.reporter.task_ended(task.name, step.status, step.rows_in, recorded[0].seconds)
+    return recorded[0], step
 
 
 def _retrying(run: Run) -> Retrying:
@@ -318,13 +290,13 @@ def _retrying(run: Run) -> Retrying:
     )
 
 
-def _step(run: Run, task: PlannedTask, order: Order) -> StepResult:
+def _step(run: Run, task: PlannedTask, order: Order, record: Callable[[StepResult], None]) -> StepResult:
     graph = run.project.graph
     if task.action == "ingest":
         source = graph.sources[task.table]
         return ingest(run, source, task.files, from_archive=order.from_archive, again=task.again)
     if task.action == "build":
-        return build(run, graph.models[task.table], refresh=task.refresh)
+        return build(run, graph.models[task.table], refresh=task.refresh, record=record)
     states, last = ledger.table_states(run.database), last_publication(run.database)
     held = {name: states[name].version for name in graph.layer("gold") if name in states}
     folder = run.project.settings.published

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
@@ -86,7 +87,7 @@ def cell(value: Any, *, marks: bool = True) -> str:
 
 
 class Bars:
-    """Progress bars on standard error, one a task; plain lines when it is no terminal."""
+    """Progress on standard error: a bar for each task with the time it may still take; lines when it is no terminal."""
 
     def __init__(self) -> None:
         self._console = err()
@@ -101,28 +102,46 @@ class Bars:
             transient=True,
         )
         self._ids: dict[str, TaskID] = {}
+        self._asked: dict[str, Callable[[], float]] = {}
+        self._over = threading.Event()
 
     def __enter__(self) -> Bars:
         if self._live:
             self._progress.start()
+            threading.Thread(target=self._ask, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._over.set()
         if self._live:
             self._progress.stop()
 
-    def task_started(self, task: str, total: int | None) -> None:
-        """Draw a bar; `total` in bytes, None if unknown."""
+    def _ask(self) -> None:
+        """Move the bars of builds to where the engine says it is."""
+        while not self._over.wait(0.2):
+            for task, progress in list(self._asked.items()):
+                done = progress()
+                if done >= 0 and task in self._ids:
+                    self._progress.update(self._ids[task], completed=done)
+
+    def task_started(self, task: str, total: int | None, progress: Callable[[], float]) -> None:
+        """Draw a bar; `total` in bytes, None if only `progress` (0 to 100) tells."""
         if self._live:
-            self._ids[task] = self._progress.add_task(task, total=total)
+            self._ids[task] = self._progress.add_task(task, total=total or 100)
+            if total is None:
+                self._asked[task] = progress
 
     def task_advanced(self, task: str, done: int) -> None:
         """Move a bar on by some bytes."""
         if task in self._ids:
             self._progress.advance(self._ids[task], done)
 
-    def task_ended(self, task: str, status: str) -> None:
-        """Take the bar away; say how it ended."""
+    def task_ended(self, task: str, status: str, rows: int, seconds: float) -> None:
+        """Take the bar away; say how it ended, and how fast it was if that took a while."""
+        self._asked.pop(task, None)
         if task in self._ids:
             self._progress.remove_task(self._ids.pop(task))
-        self._console.print(f"{task}: {status}", highlight=False)
+        pace = (
+            f", {rows:,} rows in {seconds:.1f} s, {rows / seconds:,.0f} rows a second" if rows and seconds >= 1 else ""
+        )
+        self._console.print(f"{task}: {status}{pace}", highlight=False, soft_wrap=True)

@@ -115,7 +115,8 @@ def _differences(
     result.added, result.removed, result.changed = found or (0, 0, 0)
     if [column["name"] for column in before["columns"]] == list(kinds) and not any(found or ()):
         result.status = "same"
-    measures = [c for c in facts if kinds[c].startswith(_NUMBERS) and not c.endswith("_key")]
+    described = name.startswith("dim_")  # what a dimension holds is not for adding up
+    measures = [c for c in facts if kinds[c].startswith(_NUMBERS) and not c.endswith("_key") and not described]
     day = next((column for column in shared if kinds[column] == "DATE"), None)
     if measures:
         result.drift = _drift(connection, measures, None) + (_drift(connection, measures, day) if day else [])

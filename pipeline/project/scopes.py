@@ -231,3 +231,15 @@ def _equalities(condition: exp.Expr | None) -> Iterator[tuple[exp.Column, exp.Co
         part = part.unnest() if isinstance(part, exp.Paren) else part
         if isinstance(part, exp.EQ) and isinstance(part.left, exp.Column) and isinstance(part.right, exp.Column):
             yield part.left, part.right
+
+
+def tables_in(node: exp.Expr, ctes: Mapping[str, exp.Query]) -> set[str]:
+    """Every table of the warehouse that a part of the SQL reads, through CTEs too."""
+    found: set[str] = set()
+    for table in node.find_all(exp.Table):
+        if table.db:
+            found.add(f"{table.db}.{table.name}")
+        elif table.name in ctes:
+            rest = {name: query for name, query in ctes.items() if name != table.name}
+            found |= tables_in(ctes[table.name], rest)
+    return found

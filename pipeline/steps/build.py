@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from pipeline.errors import PermanentError
@@ -16,22 +16,29 @@ from pipeline.steps.kinds.rows import build_rows
 from pipeline.steps.kinds.scd2 import build_scd2
 from pipeline.steps.kinds.whole import build_full, build_view
 from pipeline.warehouse.changes import record_batches, record_rows
-from pipeline.warehouse.ledger import TableState, save_table, table_inputs, table_states
+from pipeline.warehouse.ledger import Known, TableState, save_table
 
 
-def build(run: Run, model: Model, *, refresh: bool = False) -> StepResult:
+def build(
+    run: Run, model: Model, *, refresh: bool = False, record: Callable[[StepResult], None] | None = None
+) -> StepResult:
     """Bring one table up to date with its inputs.
 
     Does nothing when no input has changed since the last build and the model
     is the same. With `refresh` the table is rebuilt whatever the ledger says.
+    `record` is called with the result in the transaction that changes the table.
     """
-    states, before = table_states(run.database), table_inputs(run.database).get(model.name, {})
+    known = run.known or Known(run.database)
+    states, before = known.states, known.inputs.get(model.name, {})
     inputs = {name: states[name].version if name in states else 0 for name in model.inputs}
     state = states.get(model.name, TableState(model.name))
     fresh = refresh or state.fingerprint != model.fingerprint
     if not fresh and inputs == before:
         return StepResult("unchanged")
+    _check_inputs(model, known)
     with run.database.transaction():
+        if fresh:
+            _make_way(run, model)
         built = _by_kind(run, model, state, fresh, before, inputs)
         after = replace(
             built.state,
@@ -42,8 +49,16 @@ def build(run: Run, model: Model, *, refresh: bool = False) -> StepResult:
         save_table(run.database, after, inputs, run.now)
         if built.changed and _asked_for(run, model, after):
             _note_change(run, model, built, after.version)
+        result = _result(built)
+        if record:
+            record(result)
         failpoint("build.before_commit")
+    known.noted(after, inputs)
     failpoint("build.after_commit")
+    return result
+
+
+def _result(built: Built) -> StepResult:
     status = "succeeded" if built.changed else "unchanged"
     notes = (built.note,) if built.note else ()
     return StepResult(status, built.rows_in, built.rows_out, built.quarantined, built.superseded, notes)
@@ -66,13 +81,7 @@ def _note_change(run: Run, model: Model, built: Built, version: int) -> None:
 def _by_kind(
     run: Run, model: Model, state: TableState, fresh: bool, seen: Mapping[str, int], now: Mapping[str, int]
 ) -> Built:
-    missing = [name for name in model.inputs if not _exists(run, name)]
-    if missing:
-        raise PermanentError(
-            f"{missing[0]} has not been built yet", where=model.name, do=f"run with --select +{model.name}"
-        )
     kind = model.header.kind
-    _make_way(run, model)
     if kind in ("upsert", "append"):
         return build_rows(run, model, state, fresh)
     if kind == "scd2":
@@ -96,6 +105,9 @@ def _make_way(run: Run, model: Model) -> None:
         run.database.run(f"DROP TABLE IF EXISTS {table_name(model.name)}")
 
 
-def _exists(run: Run, name: str) -> bool:
-    layer, _, table = name.partition(".")
-    return bool(run.database.columns(layer, table))
+def _check_inputs(model: Model, known: Known) -> None:
+    missing = [name for name in model.inputs if name not in known.states]
+    if missing:
+        raise PermanentError(
+            f"{missing[0]} has not been built yet", where=model.name, do=f"run with --select +{model.name}"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -9,29 +10,30 @@ from typing import Protocol
 from pipeline.clock import Clock
 from pipeline.project.project import Project
 from pipeline.warehouse.database import Database
+from pipeline.warehouse.ledger import Known
 from pipeline.warehouse.quarantine import Numbers
 
 
 class Reporter(Protocol):
     """Hears of progress; draws bars, or nothing."""
 
-    def task_started(self, task: str, total: int | None) -> None: ...
+    def task_started(self, task: str, total: int | None, progress: Callable[[], float]) -> None: ...
 
     def task_advanced(self, task: str, done: int) -> None: ...
 
-    def task_ended(self, task: str, status: str) -> None: ...
+    def task_ended(self, task: str, status: str, rows: int, seconds: float) -> None: ...
 
 
 class Silent:
     """A reporter that says nothing."""
 
-    def task_started(self, task: str, total: int | None) -> None:
+    def task_started(self, task: str, total: int | None, progress: Callable[[], float]) -> None:
         """Nothing."""
 
     def task_advanced(self, task: str, done: int) -> None:
         """Nothing."""
 
-    def task_ended(self, task: str, status: str) -> None:
+    def task_ended(self, task: str, status: str, rows: int, seconds: float) -> None:
         """Nothing."""
 
 
@@ -46,6 +48,7 @@ class Run:
     clock: Clock
     reporter: Reporter = field(default_factory=Silent)
     numbers: Numbers = field(default_factory=Numbers)
+    known: Known | None = None
 
 
 @dataclass(frozen=True)

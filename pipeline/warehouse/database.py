@@ -25,7 +25,16 @@ class Database:
 
     def another(self) -> Database:
         """A second connection to the same open file, for another thread; it sees what is committed."""
-        return Database(self._connection.cursor(), self.path)
+        cursor = self._connection.cursor()
+        _measure(cursor)
+        return Database(cursor, self.path)
+
+    def progress(self) -> float:
+        """How far the statement under way is, 0 to 100, as the engine guesses it; -1 if it does not say."""
+        try:
+            return float(self._connection.query_progress())
+        except duckdb.Error:
+            return -1.0
 
     def run(self, statement: str, values: Sequence[Any] = ()) -> None:
         """Execute one statement; engine errors become ours (see `translated`)."""
@@ -148,7 +157,14 @@ def open_database(settings: Settings, *, read_only: bool = False) -> Database:
             where=str(path),
             do="move it away and type `goldfeed run --from-archive` to rebuild it from archive/",
         ) from error
+    _measure(connection)
     return Database(connection, path)
+
+
+def _measure(connection: duckdb.DuckDBPyConnection) -> None:
+    """Have the engine know how far it is, without drawing a bar of its own."""
+    connection.execute("SET enable_progress_bar = true")
+    connection.execute("SET enable_progress_bar_print = false")
 
 
 def _check_engine() -> None:

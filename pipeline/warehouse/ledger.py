@@ -159,6 +159,17 @@ def table_inputs(database: Database) -> dict[str, dict[str, int]]:
     return found
 
 
+class Known:
+    """What the ledger says of tables, held in memory while one run builds: `noted` after each commit."""
+
+    def __init__(self, database: Database) -> None:
+        self.states, self.inputs = table_states(database), table_inputs(database)
+
+    def noted(self, state: TableState, inputs: dict[str, int]) -> None:
+        """A table has a new state, which is committed."""
+        self.states[state.name], self.inputs[state.name] = state, inputs
+
+
 def save_table(database: Database, state: TableState, inputs: dict[str, int], now: datetime) -> None:
     """Replace a table's state; inside the transaction that changed the table."""
     database.run("DELETE FROM ledger.tables WHERE table_name = ?", [state.name])
@@ -177,9 +188,12 @@ def save_table(database: Database, state: TableState, inputs: dict[str, int], no
             now,
         ],
     )
+    if not inputs:
+        return
     database.run("DELETE FROM ledger.inputs WHERE table_name = ?", [state.name])
-    for name, version in inputs.items():
-        database.run("INSERT INTO ledger.inputs VALUES (?, ?, ?)", [state.name, name, version])
+    database.run(
+        "INSERT INTO ledger.inputs SELECT ?, unnest(?), unnest(?)", [state.name, list(inputs), list(inputs.values())]
+    )
 
 
 def mark_stale(database: Database, tables: list[str]) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from pipeline.errors import NotNarrowable
-from pipeline.project.keys import TOUCHED, Narrowing, came_name, changed_name, ever_name, narrowing, went_name
+from pipeline.project.cut import TOUCHED
+from pipeline.project.keys import Narrowing, narrowing
 from pipeline.project.model import Model
 from pipeline.project.narrow import CARRIED, DELETED
+from pipeline.project.touches import came_name, changed_name, ever_name, went_name
 from pipeline.sql import quoted, table_name
 from pipeline.steps.context import Run
 from pipeline.steps.kinds.common import (
@@ -51,7 +53,7 @@ def table_columns(database: Database, model: Model) -> dict[str, dict[str, str]]
     """Column -> type of each input, lineage left out: what a model may be narrowed by."""
     hidden = {*CARRIED, DELETED, "_loaded_at"}
     return {
-        name: {c: kind for c, kind in database.columns(*name.split(".")).items() if c not in hidden}
+        name: {c: kind for c, kind in database.columns_of(table_name(name)).items() if c not in hidden}
         for name in model.inputs
     }
 

@@ -71,11 +71,11 @@ def _write_whole(run: Run, model: Model, query: str) -> None:
 
 def write_whole(run: Run, model: Model, state: TableState, query: str) -> Compared:
     """Write the rows of a query as the table, unless they are those it has; tables of moderate size are compared."""
-    database, layer, name = run.database, *model.name.split(".")
-    held = database.columns(layer, name)
-    if not held or not 0 < state.kept <= _COMPARED:
+    database = run.database
+    if not state.version or not 0 < state.kept <= _COMPARED:
         _write_whole(run, model, query)
         return Compared(True, False)
+    held = database.columns_of(target(model))
     database.run(f"CREATE OR REPLACE TEMP TABLE rebuilt AS SELECT * FROM ({query})")
     try:
         if database.columns_of("temp.rebuilt") != held:
@@ -83,7 +83,7 @@ def write_whole(run: Run, model: Model, state: TableState, query: str) -> Compar
         elif run.project.graph.watched(model.name):
             found = _row_by_row(database, model)
         else:
-            found = Compared(_checksum(database, target(model)) != _checksum(database, "temp.rebuilt"), False)
+            found = Compared(not _same_rows(database, target(model), "temp.rebuilt"), False)
         if found.changed:
             _write_whole(run, model, "SELECT * FROM temp.rebuilt")
     finally:
@@ -97,9 +97,10 @@ def _row_by_row(database: Database, model: Model) -> Compared:
     return Compared(count(database, REMOVED) + count(database, ADDED) > 0, True)
 
 
-def _checksum(database: Database, relation: str) -> tuple[object, ...]:
-    """What two tables with the same rows have in common: their number, and the sum and xor of the rows' hashes."""
-    return database.rows(f"SELECT count(*), sum(hash(r)), bit_xor(hash(r)) FROM {relation} r")[0]
+def _same_rows(database: Database, one: str, other: str) -> bool:
+    """Whether two tables have as many rows, whose hashes have the same sum and xor."""
+    sums = [f"(SELECT row(count(*), sum(hash(r)), bit_xor(hash(r))) FROM {table} r)" for table in (one, other)]
+    return bool(database.value(f"SELECT {' IS NOT DISTINCT FROM '.join(sums)}"))
 
 
 def _through_rules(run: Run, model: Model, state: TableState, query: str) -> Built:
