@@ -97,7 +97,7 @@ OTHER_SQL = {  # the same tables said otherwise: a changed model
 def little_shop(folder: Path, home: Path | None = None) -> Shop:
     """Write the shop's sources and models into a folder."""
     shop = Shop(folder, home)
-    shop.write("goldfeed.yml", "name: little\nsettings:\n  keep_versions: 2\n")
+    shop.write("goldfeed.yml", "name: little\nsettings:\n  keep_versions: 2\n  parts_above: 2\n  part_rows: 1\n")
     for name, (columns, key) in SOURCES.items():
         spec = "".join(f"  {c}: {{type: {TYPES.get(c, 'varchar')}}}\n" for c in columns.split(", "))
         shop.write(

@@ -1,0 +1,234 @@
+"""Deletes, versions out of order, and tables published in parts: small cases to read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.runner import Order
+from tests.conftest import Shop
+from tests.incremental.little import drop, little_shop, write_model
+
+AT = "2024-01-31 0{}:00:00"
+
+
+@pytest.fixture
+def little(tmp_path: Path) -> Shop:
+    shop = little_shop(tmp_path / "shop")
+    drop(shop, "customers", 1, [f"a,Rome,{AT.format(1)},", f"b,Bonn,{AT.format(1)},"])
+    drop(shop, "orders", 1, [f"1,a,open,2024-02-01,{AT.format(1)},", f"2,b,paid,2024-02-02,{AT.format(1)},"])
+    drop(shop, "items", 1, [f"1,1,p,1.00,{AT.format(1)},", f"2,1,q,2.00,{AT.format(1)},"])
+    shop.run()
+    return shop
+
+
+def status(result: Any) -> dict[str, str]:
+    return {task.table: task.status for task in result.tasks}
+
+
+# ---------------------------------------------------------------- deletes
+def test_a_deleted_key_leaves_silver_and_gold_and_comes_back_when_it_is_inserted_again(little: Shop) -> None:
+    drop(little, "orders", 2, [f"1,,,,{AT.format(2)},D"])
+    little.run()
+    assert little.ask("SELECT order_id FROM fact_orders") == [("2",)]
+    assert little.ask("SELECT day, orders, amount FROM days") == little.warehouse("SELECT day, 1, 2.00 FROM silver.orders")
+    assert little.ask("SELECT order_id FROM fact_items") == [("2",)]
+    assert little.quarantine() == []
+    drop(little, "orders", 3, [f"1,a,paid,2024-02-03,{AT.format(3)},I"])
+    little.run()
+    assert little.ask("SELECT order_id, status, amount FROM fact_orders ORDER BY 1") == [("1", "paid", 1), ("2", "paid", 2)]
+    assert little.warehouse("SELECT rows_in, kept, superseded FROM ledger.tables WHERE table_name = 'silver.orders'") == [(4, 2, 2)]
+
+
+def test_an_older_row_that_comes_late_does_not_bring_a_deleted_key_back(little: Shop) -> None:
+    drop(little, "orders", 2, [f"1,,,,{AT.format(5)},d"])
+    little.run()
+    drop(little, "orders", 3, [f"1,a,paid,2024-02-03,{AT.format(4)},"])
+    little.run()
+    assert little.ask("SELECT order_id FROM fact_orders") == [("2",)]
+
+
+def test_a_delete_that_came_before_its_row_counts_all_the_same(little: Shop) -> None:
+    drop(little, "orders", 2, [f"9,,,,{AT.format(5)},D"])
+    little.run()
+    drop(little, "orders", 3, [f"9,a,paid,2024-02-03,{AT.format(4)},"])
+    little.run()
+    assert little.ask("SELECT count(*) FROM fact_orders WHERE order_id = '9'") == [(0,)]
+
+
+def test_a_deleted_customer_s_version_is_closed_and_a_new_one_opens_when_they_come_back(little: Shop) -> None:
+    drop(little, "customers", 2, [f"a,,{AT.format(3)},D"])
+    little.run()
+    versions = "SELECT city, valid_to, is_current FROM gold.dim_customers WHERE customer_id = 'a' ORDER BY valid_from"
+    three, forever = little.warehouse(f"SELECT TIMESTAMP '{AT.format(3)}', TIMESTAMP '9999-12-31'")[0]
+    assert little.warehouse(versions) == [("Rome", three, False)]
+    drop(little, "customers", 3, [f"a,Rome,{AT.format(5)},"])
+    little.run()
+    assert little.warehouse(versions) == [("Rome", three, False), ("Rome", forever, True)]
+    keys = little.warehouse("SELECT customer_key FROM gold.dim_customers WHERE customer_id = 'a'")
+    assert len(set(keys)) == 2
+
+
+def test_versions_that_come_late_and_out_of_order_land_in_their_place(little: Shop) -> None:
+    drop(little, "customers", 2, [f"a,Oslo,{AT.format(7)},"])
+    little.run()
+    drop(little, "customers", 3, [f"a,Kyiv,{AT.format(4)},", f"a,Rome,{AT.format(2)},"])
+    little.run()
+    rows = little.warehouse("SELECT city, hour(valid_from), hour(valid_to), is_current FROM gold.dim_customers WHERE customer_id = 'a' ORDER BY valid_from")
+    assert rows == [("Rome", 1, 4, False), ("Kyiv", 4, 7, False), ("Oslo", 7, 0, True)]
+
+
+def test_a_source_that_begins_to_tell_of_deletes_is_built_anew(shop: Shop) -> None:
+    shop.drop_orders("orders_1.csv", "1,c,paid,1.00,2024-01-01", "2,gone,paid,2.00,2024-01-01")
+    shop.run()
+    text = (shop.folder / "sql/bronze/orders.yml").read_text()
+    shop.write("sql/bronze/orders.yml", text + "operation: {column: customer_id, delete: gone}\n")
+    shop.run()
+    assert shop.warehouse("SELECT order_id FROM silver.orders") == [("1",)]
+
+
+def test_an_operation_that_names_no_column_is_refused(shop: Shop) -> None:
+    text = (shop.folder / "sql/bronze/orders.yml").read_text()
+    shop.write("sql/bronze/orders.yml", text + "operation: {column: op, delete: [D]}\n")
+    done = shop.cli("run")
+    assert done.returncode == 1 and "operation names 'op', which is not one of the columns" in done.stderr
+
+
+# ---------------------------------------------------------------- what is built
+def test_only_what_a_change_reaches_is_built(little: Shop) -> None:
+    drop(little, "orders", 2, [f"1,a,paid,2024-02-01,{AT.format(2)},"])  # its status, and nothing else
+    seen = status(little.run())
+    assert {name for name, what in seen.items() if what == "succeeded"} == {
+        "bronze.orders", "silver.orders", "gold.fact_orders", "gold.summary", "gold",
+    }
+
+
+def test_a_change_that_moves_an_order_to_another_day_and_customer_changes_both_sides(little: Shop) -> None:
+    drop(little, "orders", 2, [f"1,b,lost,2024-03-01,{AT.format(2)},"])
+    little.run()
+    assert little.ask("SELECT strftime(day, '%m-%d'), orders, lost FROM days ORDER BY 1") == [("02-02", 1, 0), ("03-01", 1, 1)]
+    assert little.ask("SELECT customer_id, many FROM people WHERE what = 'order'") == [("b", 2)]
+
+
+def test_a_table_whose_keys_the_sql_does_not_show_is_rebuilt_and_the_run_says_why(little: Shop) -> None:
+    drop(little, "items", 2, [f"1,1,p,7.00,{AT.format(2)},"])
+    result = little.run()
+    assert [note for note in result.notes if "rebuilt whole" in note] == [
+        "gold.shares was rebuilt whole: gold.fact_orders has changed, and a sub-query inside an expression reads it"
+    ]
+    drop(little, "items", 3, [f"1,1,p,8.00,{AT.format(3)},"])
+    how = {task["task"]: task["how"] for task in little.cli_json("plan")}
+    assert how["build gold.shares"] == "whole: gold.fact_orders changes, and a sub-query inside an expression reads it"
+    assert how["build gold.fact_orders"] == "touched keys, by order_id"
+    assert how["build silver.items"] == "the new rows" and how["build gold.summary"] == "whole"
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        ("SELECT order_id, random() AS r FROM silver.orders", "RAND gives another value in each run"),
+        ("SELECT order_id, now() AS t FROM silver.orders", "now gives another value in each run"),
+        ("SELECT order_id FROM silver.orders ORDER BY order_id LIMIT 3", "its SELECT has LIMIT"),
+        ("SELECT max(order_id) AS order_id FROM silver.orders", "order_id is not what its rows are grouped by"),
+        ("SELECT c.city AS order_id FROM silver.orders o LEFT JOIN silver.customers c ON c.customer_id = o.customer_id", "order_id comes from the optional side of a join"),
+        ("SELECT o.order_id FROM silver.orders o RIGHT JOIN silver.customers c ON c.customer_id = o.customer_id", "it has a RIGHT JOIN"),
+        ("SELECT order_id FROM silver.orders NATURAL JOIN silver.items", "it joins by USING, NATURAL or ASOF"),
+    ],
+)
+def test_sql_that_shows_no_keys_is_built_whole_and_the_plan_says_why(little: Shop, sql: str, reason: str) -> None:
+    little.write("sql/gold/odd.sql", f"/* ---\ndescription: x\nkind: incremental\nkey: [order_id]\n--- */\n{sql}\n")
+    little.run()
+    drop(little, "orders", 2, [f"3,b,paid,2024-02-01,{AT.format(2)},"])
+    how = {task["task"]: task["how"] for task in little.cli_json("plan")}["build gold.odd"]
+    assert how.startswith("whole: ") and reason in how
+    assert little.run().status == "succeeded"
+
+
+def test_a_model_said_otherwise_is_rebuilt_and_one_with_new_blanks_is_not(little: Shop) -> None:
+    path = little.folder / "sql/gold/summary.sql"
+    path.write_text(path.read_text().replace("SELECT", "-- a remark\nSELECT\n   ").replace("description: x", "description: y"))
+    assert little.run().status == "nothing_to_do"
+    write_model(little, "gold/summary", "SELECT status, count(*) + 0 AS orders FROM gold.fact_orders GROUP BY status")
+    assert status(little.run())["gold.summary"] == "unchanged"  # rebuilt, and found the same
+
+
+def test_change_sets_are_dropped_when_all_have_seen_them(little: Shop) -> None:
+    drop(little, "orders", 2, [f"3,b,paid,2024-02-01,{AT.format(2)},"])
+    little.run(Order(select=("+silver.orders",)))
+    assert little.warehouse("SELECT table_name, removed, added FROM ledger.changes") == [("silver.orders", 0, 1)]
+    drop(little, "orders", 3, [f"3,b,paid,2024-02-02,{AT.format(3)},"])
+    little.run()
+    assert little.warehouse("SELECT count(*) FROM ledger.changes WHERE table_name = 'silver.orders'") == [(0,)]
+    assert little.ask("SELECT order_id, strftime(day, '%d') FROM fact_orders WHERE order_id = '3'") == [("3", "02")]
+
+
+# ---------------------------------------------------------------- parts
+def numbered(shop: Shop, first: int, last: int, file: int, status: str = "open") -> None:
+    drop(shop, "orders", file, [f"{number:03d},a,{status},2024-02-01,{AT.format(file % 9)}," for number in range(first, last)])
+
+
+def parts(shop: Shop, version: str) -> dict[str, int]:
+    """file -> inode of a table published in parts."""
+    folder = shop.home / "published" / version / "fact_orders.parquet"
+    return {path.name: path.stat().st_ino for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture
+def in_parts(tmp_path: Path) -> Shop:
+    shop = little_shop(tmp_path / "shop")
+    shop.environ |= {"GOLDFEED_PARTS_ABOVE": "100", "GOLDFEED_PART_ROWS": "40"}
+    numbered(shop, 0, 200, 1)
+    shop.run()
+    return shop
+
+
+def test_a_large_table_is_published_in_parts_and_only_those_with_changes_are_written_anew(in_parts: Shop) -> None:
+    before = parts(in_parts, "000001")
+    assert len(before) == 5
+    numbered(in_parts, 0, 1, 2, "paid")
+    in_parts.run()
+    after = parts(in_parts, "000002")
+    assert len(after) == 5 and len(set(before.values()) & set(after.values())) == 4
+    assert in_parts.ask("SELECT status, count(*) FROM fact_orders GROUP BY 1 ORDER BY 1") == [("open", 199), ("paid", 1)]
+    assert [row[0] for row in in_parts.ask("SELECT order_id FROM fact_orders")] == [f"{number:03d}" for number in range(200)]
+
+
+def test_a_part_that_has_grown_is_cut_and_the_manifest_names_every_file(in_parts: Shop) -> None:
+    numbered(in_parts, 200, 400, 2)
+    in_parts.run()
+    assert len(parts(in_parts, "000002")) >= 8
+    table = in_parts.cli_json("query", "SELECT count(*) AS n, count(DISTINCT order_id) AS d FROM fact_orders")
+    assert table == [{"n": 400, "d": 400}]
+    import json
+
+    manifest = json.loads((in_parts.home / "published/000002/manifest.json").read_text())["tables"]["fact_orders"]
+    assert sum(file["rows"] for file in manifest["files"]) == manifest["rows"] == 400
+    assert manifest["files"][0]["from"] is None and manifest["files"][-1]["to"] is None
+
+
+def test_k9_a_flipped_bit_in_one_part_has_the_version_refused(in_parts: Shop) -> None:
+    numbered(in_parts, 0, 1, 2, "paid")
+    in_parts.run()
+    folder = in_parts.home / "published/000002/fact_orders.parquet"
+    path = sorted(folder.iterdir())[0]
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+    assert in_parts.ask("SELECT count(*) FROM fact_orders WHERE status = 'paid'") == [(0,)]  # the version before
+
+
+def test_a_lost_warehouse_takes_its_keys_from_a_table_in_parts(tmp_path: Path) -> None:
+    shop = little_shop(tmp_path / "shop")
+    drop(shop, "customers", 1, [f"{who},Rome,{AT.format(hour)}," for hour, who in enumerate("fcaebd")])
+    shop.run()
+    before = shop.ask("SELECT customer_id, customer_key FROM dim_customers ORDER BY ALL")
+    assert (shop.home / "published/000001/dim_customers.parquet").is_dir()
+    for path in shop.home.glob("warehouse.duckdb*"):
+        path.unlink()
+    drop(shop, "customers", 0, [f"z,Rome,{AT.format(0)},"])
+    shop.run(Order(from_archive=True))
+    shop.run()
+    after = shop.ask("SELECT customer_id, customer_key FROM dim_customers WHERE customer_id IS DISTINCT FROM 'z' ORDER BY ALL")
+    assert after == before
