@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 HOME_FOLDER ?= data
 
-.PHONY: setup run test lint bench example lock clean
+.PHONY: setup run test lint bench bench-large soak example lock clean
 setup: .venv/ready
 
 .venv/ready: requirements.lock requirements-dev.lock pyproject.toml
@@ -36,6 +36,12 @@ bench: setup  ## the figures of docs/performance.md
 	$(BIN)/python -m bench.full_run --orders 200000 --orders 2000000
 	$(BIN)/python -m bench.one_day --orders 2000000 --orders 8000000
 	$(BIN)/python -m bench.chain
+
+bench-large: setup  ## 100 million order lines with 4 GB of memory: an hour, and 80 GB of disk
+	$(BIN)/python -m bench.large
+
+soak: setup  ## thousands of sequences and hundreds of kills: hours
+	GOLDFEED_SOAK_EXAMPLES=4000 GOLDFEED_SOAK_KILLS=300 $(BIN)/python -m pytest -n 2 tests/incremental
 
 lock:  ## after a change of dependencies (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o requirements.lock

@@ -20,9 +20,12 @@ from sqlglot.optimizer.qualify import qualify
 from pipeline.errors import NotNarrowable
 from pipeline.project.cut import narrowed_to, without_idle_ctes
 from pipeline.project.model import Model
+from pipeline.project.narrow import DELETED
 from pipeline.project.scopes import Columns
+from pipeline.project.source import LINEAGE
 from pipeline.project.touches import read_aside, touches_of
 
+_LINEAGE = {*LINEAGE, DELETED}
 _UNSTEADY = (exp.CurrentDate, exp.CurrentTimestamp, exp.CurrentTime, exp.Rand, exp.Uuid)
 _UNSTEADY_NAMES = {"NOW", "TODAY", "RANDOM", "NEXTVAL", "GETVARIABLE", "GEN_RANDOM_UUID", "TRANSACTION_TIMESTAMP"}
 
@@ -74,6 +77,7 @@ def _read(model: Model, columns: Columns) -> Narrowing:
     assert model.select is not None
     query = _qualified(model.select, columns)
     _check_steady(query)
+    _check_lineage(query)
     found = Narrowing(_by(query, model.header.key), used=_used(query))
     for touch in touches_of(query, {}, found.by):
         if touch.reason:
@@ -129,6 +133,13 @@ def _qualified(select: exp.Query, columns: Columns) -> exp.Query:
     if not isinstance(query, exp.Query):
         raise NotNarrowable("it is no SELECT")
     return query
+
+
+def _check_lineage(query: exp.Query) -> None:
+    """Which file a row is from may change while what it says does not, and change sets say nothing of it."""
+    for column in query.find_all(exp.Column):
+        if column.name in _LINEAGE:
+            raise NotNarrowable(f"it reads {column.name}, by name, by * or by NATURAL")
 
 
 def _check_steady(query: exp.Query) -> None:

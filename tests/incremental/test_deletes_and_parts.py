@@ -134,7 +134,9 @@ def test_a_table_whose_keys_the_sql_does_not_show_is_rebuilt_and_the_run_says_wh
         ("SELECT max(order_id) AS order_id FROM silver.orders", "order_id is not what its rows are grouped by"),
         ("SELECT c.city AS order_id FROM silver.orders o LEFT JOIN silver.customers c ON c.customer_id = o.customer_id", "order_id comes from the optional side of a join"),
         ("SELECT o.order_id FROM silver.orders o RIGHT JOIN silver.customers c ON c.customer_id = o.customer_id", "it has a RIGHT JOIN"),
-        ("SELECT order_id FROM silver.orders NATURAL JOIN silver.items", "it joins by USING, NATURAL or ASOF"),
+        ("SELECT order_id FROM silver.orders NATURAL JOIN silver.items", "it reads _batch, by name, by * or by NATURAL"),
+            ("SELECT * FROM silver.orders", "it reads _file_id, by name, by * or by NATURAL"),
+            ("SELECT o.order_id FROM silver.orders o ASOF JOIN silver.items i ON o.order_id = i.order_id AND o.changed >= i.changed", "ASOF"),
     ],
 )
 def test_sql_that_shows_no_keys_is_built_whole_and_the_plan_says_why(little: Shop, sql: str, reason: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import date
 from typing import Any
 
 import pytest
@@ -10,13 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.runner import Order
+from pipeline.steps.again import Period
 from tests.conftest import Shop
 from tests.incremental.little import MODELS, OTHER_SQL, content, drop, little_shop, write_model
 
-EXAMPLES = int(os.environ.get("GOLDFEED_SOAK_EXAMPLES", "40"))
-many = settings(
-    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+some = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+many = settings(some, max_examples=int(os.environ.get("GOLDFEED_SOAK_EXAMPLES", "200")) // 4)
 order_ids, customers, products = st.integers(1, 4), st.sampled_from(["a", "a", "b", "c", ""]), st.sampled_from(["p", "q", ""])
 days = st.sampled_from(["2024-01-30", "2024-01-31", "2024-02-01", "2024-02-02"])
 changed = st.integers(1, 9).map(lambda hour: f"2024-01-31 0{hour}:00:00")
@@ -37,14 +37,29 @@ files = st.one_of(
     st.tuples(st.just("customers"), lines(customer_rows)),
 )
 models = st.tuples(st.just("model"), st.sampled_from(sorted(OTHER_SQL)))
+again = st.tuples(st.just("again"), st.sampled_from([None, "gold.fact_orders"]))
 parts = st.tuples(st.just("part"), st.sampled_from(["silver", "gold.fact_orders", "+gold.days", "bronze", "silver.orders"]))
-steps = st.lists(st.one_of(files, files, files, files, models, parts, st.just(("run", None))), min_size=2, max_size=12)
+steps = st.lists(st.one_of(files, files, files, files, models, parts, again, st.just(("run", None))), min_size=2, max_size=12)
 
 
-@many
+@some
 @given(steps=steps)
 def test_incremental_equals_full_after_any_sequence(tmp_path_factory: pytest.TempPathFactory, steps: list[Any]) -> None:
-    shop = little_shop(tmp_path_factory.mktemp("shop"))
+    check(little_shop(tmp_path_factory.mktemp("shop")), steps)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", range(4))
+@many
+@given(steps=steps)
+def test_incremental_equals_full_after_hundreds_of_sequences(
+    tmp_path_factory: pytest.TempPathFactory, share: int, steps: list[Any]
+) -> None:
+    check(little_shop(tmp_path_factory.mktemp("shop")), steps)
+
+
+def check(shop: Shop, steps: list[Any]) -> None:
+    """Play the steps; what is published is what the warehouse holds, and a full rebuild changes nothing."""
     play(shop, steps)
     before = content(shop)
     published = {name: shop.ask(f"SELECT * FROM {name.partition('/')[2]} ORDER BY ALL") for name in MODELS if name.startswith("gold")}
@@ -70,6 +85,9 @@ def play(shop: Shop, steps: list[Any]) -> None:
             path = shop.folder / f"sql/{value}.sql"
             other = OTHER_SQL[value] not in path.read_text()
             write_model(shop, value, OTHER_SQL[value] if other else MODELS[value][1])
+        elif what == "again":
+            shop.run(Order(select=(value,) if value else (), again=Period(date(2000, 1, 1), date(2100, 1, 1))))
+            continue
         elif what == "part":
             if (shop.home / "warehouse.duckdb").exists():
                 shop.run(Order(select=(value,)))

@@ -9,7 +9,6 @@ from pipeline.errors import NotNarrowable
 from pipeline.project.cut import TOUCHED
 from pipeline.project.keys import Narrowing, narrowing
 from pipeline.project.model import Model
-from pipeline.project.narrow import CARRIED, DELETED
 from pipeline.project.touches import came_name, changed_name, ever_name, went_name
 from pipeline.sql import quoted, table_name
 from pipeline.steps.context import Run
@@ -50,12 +49,8 @@ def build_incremental(run: Run, model: Model, state: TableState, fresh: bool, se
 
 
 def table_columns(database: Database, model: Model) -> dict[str, dict[str, str]]:
-    """Column -> type of each input, lineage left out: what a model may be narrowed by."""
-    hidden = {*CARRIED, DELETED, "_loaded_at"}
-    return {
-        name: {c: kind for c, kind in database.columns_of(table_name(name)).items() if c not in hidden}
-        for name in model.inputs
-    }
+    """Column -> type of each input."""
+    return {name: database.columns_of(table_name(name)) for name in model.inputs}
 
 
 def not_incremental(model: Model) -> str | None:
