@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from importlib import import_module
 from threading import Thread
@@ -13,12 +13,16 @@ from pipeline.warehouse import ledger
 from pipeline.warehouse.database import Database
 
 WORKERS = 2  # tables brought up to date at a time
+_LIGHT_BYTES, _LIGHT_ROWS = 256_000_000, 2_000_000  # of what whole tables are built from
 
 
-def is_light(run: Run, builds: Sequence[PlannedTask]) -> bool:
-    """Whether tables are brought up to date, not made: heavy builds use every core and the memory alone."""
-    states = ledger.table_states(run.database)
-    return len(builds) > 2 and not any(task.refresh or task.table not in states for task in builds)
+def is_light(tasks: Sequence[PlannedTask], states: Mapping[str, ledger.TableState]) -> bool:
+    """Whether tables may be built side by side: heavy builds use every core and the memory alone."""
+    builds = [task for task in tasks if task.action == "build"]
+    whole = [task for task in builds if task.refresh or task.table not in states]
+    held = sum(states[task.table].kept for task in whole if task.table in states)
+    coming = sum(file.size for task in tasks for file in task.files)
+    return len(builds) > 2 and (not whole or (coming < _LIGHT_BYTES and held < _LIGHT_ROWS))
 
 
 def abreast(run: Run, tasks: Sequence[PlannedTask], one: Callable[[PlannedTask, Database], None]) -> None:

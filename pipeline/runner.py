@@ -223,7 +223,7 @@ def _do_all(run: Run, tasks: Sequence[PlannedTask], order: Order) -> list[Outcom
             one(task, run.database)
     builds = [task for task in tasks if task.action == "build"]
     known = ledger.Known(run.database)
-    if is_light(run, builds):
+    if is_light(tasks, known.states):
         abreast(run, builds, one)
     else:
         for task in builds:

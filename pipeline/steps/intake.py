@@ -37,7 +37,6 @@ def prepare_table(run: Run, source: Source) -> None:
         with run.database.transaction():
             load.create_bronze(run.database, source)
             save_table(run.database, TableState(source.table, run_id=run.run_id), {}, run.now)
-        run.database.checkpoint()
     present = load.bronze_columns(run.database, source)
     for name, column in source.columns.items():
         if name not in present:

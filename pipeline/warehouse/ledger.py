@@ -77,6 +77,7 @@ def migrate(database: Database, now: datetime) -> None:
             for statement in steps[number - 1]:
                 database.run(statement)
             database.run("INSERT INTO ledger.migrations VALUES (?, ?)", [number, now])
+    if done < len(steps):
         database.checkpoint()
 
 
