@@ -23,8 +23,8 @@ COPY sql sql
 ENV PATH=/opt/goldfeed/bin:$PATH GOLDFEED_HOME=/data PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER goldfeed
 VOLUME /data
-# the heartbeat is touched all the time while the process looks for files or works
+EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=6 \
-  CMD ["sh", "-c", "test -n \"$(find /data/heartbeat -newermt '-60 seconds' 2>/dev/null)\""]
+  CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/health/live', timeout=4)"]
 ENTRYPOINT ["goldfeed"]
-CMD ["run", "--watch", "10"]
+CMD ["serve"]

@@ -118,6 +118,33 @@ def run(
 
 
 @app.command()
+def serve() -> None:
+    """Run the flows of goldfeed.yml when they are due and when files arrive, until stopped.
+
+    Example: goldfeed serve
+    """
+    from pipeline.serve import serve as serve_flows
+
+    serve_flows(_project)
+
+
+@app.command()
+def retry(
+    number: Annotated[int, typer.Argument(help="The run that failed; `goldfeed history` lists them.")],
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    json_out: Json = False,
+) -> None:
+    """Do again what failed in a run, and what was skipped for it.
+
+    Example: goldfeed retry 12
+    """
+    from pipeline.serve import retry as retry_run
+
+    if not retry_run(_project(), number, quiet=quiet, json_out=json_out):
+        raise typer.Exit(1)
+
+
+@app.command()
 def plan(
     select: Select = None, full_refresh: Annotated[bool, typer.Option("--full-refresh")] = False, json_out: Json = False
 ) -> None:

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from pipeline import runner, show
@@ -20,7 +19,8 @@ from pipeline.planner import PlannedTask
 from pipeline.planner import plan as make_plan
 from pipeline.project.project import Project
 from pipeline.published import current, versions
-from pipeline.runner import Order, RunResult
+from pipeline.results import RunResult
+from pipeline.runner import Order
 from pipeline.settings import Settings, bytes_of
 from pipeline.steps.context import Silent
 from pipeline.steps.publish import roll_back
@@ -117,7 +117,7 @@ def _print_accounting(result: RunResult) -> None:
 
 
 def watch(project: Project, wanted: Order, seconds: float, *, quiet: bool) -> None:
-    """Run again and again until SIGTERM or SIGINT; the file `heartbeat` tells that it lives.
+    """Run again and again until SIGTERM or SIGINT.
 
     A signal lets the task under way end first; a run cut off is finished by the next one.
     """
@@ -126,8 +126,6 @@ def watch(project: Project, wanted: Order, seconds: float, *, quiet: bool) -> No
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    project.settings.home.mkdir(parents=True, exist_ok=True)
-    threading.Thread(target=_beat, args=(project.settings.home / "heartbeat", stop), daemon=True).start()
     while not stop.is_set():
         _watch_once(project, wanted, quiet=quiet)
         stop.wait(seconds)
@@ -145,12 +143,6 @@ def _watch_once(project: Project, wanted: Order, *, quiet: bool) -> None:
         compact(project.settings)
     if result.status != "nothing_to_do" and not quiet:
         _print_run(result)
-
-
-def _beat(heartbeat: Path, stop: threading.Event) -> None:
-    while not stop.is_set():
-        heartbeat.touch()
-        stop.wait(5)
 
 
 def plan(project: Project, wanted: Order, *, json_out: bool) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from pydantic import BaseModel
 
+from pipeline.project.flow import FlowFile
 from pipeline.project.model import Header
 from pipeline.project.project import ProjectFile
 from pipeline.project.source import Column, SourceFile
@@ -44,6 +45,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "docs/sources.md#columns": lambda: keys_table(Column),
     "docs/models.md": lambda: keys_table(Header),
     "docs/start.md": lambda: keys_table(ProjectFile),
+    "docs/service.md": lambda: keys_table(FlowFile),
 }
 
 if __name__ == "__main__":

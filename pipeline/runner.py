@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from threading import Event
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from pipeline.abreast import abreast, is_light
 from pipeline.clock import Clock
@@ -19,51 +19,17 @@ from pipeline.planner import PlannedTask, Situation, plan
 from pipeline.project.graph import select
 from pipeline.project.project import Project
 from pipeline.published import MANIFEST
+from pipeline.results import RunResult, TaskResult
 from pipeline.steps.again import Period, files_of
 from pipeline.steps.build import build
-from pipeline.steps.context import Reporter, Run, Silent, StepResult
+from pipeline.steps.context import Policy, Reporter, Run, Silent, StepResult
 from pipeline.steps.ingest import ingest
+from pipeline.steps.limits import within
 from pipeline.steps.publish import last_publication, publish, reconcile
 from pipeline.warehouse import ledger
 from pipeline.warehouse.changes import forget
 from pipeline.warehouse.compact import forget_copy
 from pipeline.warehouse.database import Database, open_database
-
-ATTEMPTS = 3
-
-
-@dataclass(frozen=True)
-class TaskResult:
-    """One task as `goldfeed run --json` shows it."""
-
-    task: str
-    layer: str
-    table: str
-    status: str
-    rows_in: int
-    rows_out: int
-    rows_quarantined: int
-    attempts: int
-    seconds: float
-    error: str | None
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """One run as `goldfeed run --json` shows it. `status`: succeeded, failed, withheld, nothing_to_do."""
-
-    run_id: int | None
-    flow: str
-    status: str
-    version: str | None
-    seconds: float
-    tasks: tuple[TaskResult, ...] = ()
-    notes: tuple[str, ...] = ()
-    accounting: dict[str, int] | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -74,6 +40,7 @@ class Order:
     full_refresh: bool = False
     from_archive: bool = False
     again: Period | None = None
+    flow: str | None = None
 
 
 def open_warehouse(project: Project, clock: Clock) -> Database:
@@ -152,11 +119,22 @@ def _archived_files(project: Project, database: Database) -> dict[str, list[Foun
 
 
 def execute(
-    project: Project, database: Database, order: Order, *, clock: Clock | None = None, reporter: Reporter | None = None
+    project: Project,
+    database: Database,
+    order: Order,
+    *,
+    clock: Clock | None = None,
+    reporter: Reporter | None = None,
+    policy: Policy | None = None,
+    stop: Event | None = None,
 ) -> RunResult:
-    """Look, plan, do. Writes nothing when there is nothing to do."""
+    """Look, plan, do. Writes nothing when there is nothing to do.
+
+    When `stop` is set the tasks that have not begun are left, and the run is `interrupted`.
+    """
     clock = clock or Clock()
     began, now = clock.seconds(), clock.now()
+    flow = order.flow or project.flow
     situation, landing = look(project, database, order)
     tasks = plan(project.graph, situation)
     notes = tuple(
@@ -164,12 +142,14 @@ def execute(
         for name, takers in landing.ambiguous.items()
     )
     if not tasks:
-        return RunResult(None, project.flow, "nothing_to_do", None, clock.seconds() - began, notes=notes)
+        return RunResult(None, flow, "nothing_to_do", None, clock.seconds() - began, notes=notes)
     run = Run(ledger.next_run_id(database), now, project, database, clock, reporter or Silent())
-    ledger.start_run(database, run.run_id, project.flow, now)
+    run = replace(run, policy=policy or Policy(), stop=stop or Event(), began=began)
+    ledger.start_run(database, run.run_id, flow, now)
     results = _do_all(run, tasks, order)
     failed = [result for result, _ in results if result.status == "failed"]
-    status = "failed" if failed else "succeeded"
+    left = run.stop.is_set() and any(result.status in ("skipped", "failed") for result, _ in results)
+    status = "interrupted" if left else "failed" if failed else "succeeded"
     version = next((step.version for _, step in results if step.version), None)
     forget(database, _floors(project, database))
     failpoint("run.before_finish")
@@ -177,13 +157,20 @@ def execute(
     failpoint("run.after_finish")
     return RunResult(
         run.run_id,
-        project.flow,
+        flow,
         status,
         version,
         clock.seconds() - began,
         tuple(result for result, _ in results),
-        (*notes, *(note for _, step in results for note in step.notes)),
+        (*notes, *(note for _, step in results for note in step.notes), *_lateness(run)),
         _accounting(database, run.run_id),
+    )
+
+
+def _lateness(run: Run) -> tuple[str, ...]:
+    took = run.clock.seconds() - run.began
+    return (
+        (f"the run took {took:.0f} s, longer than its SLA of {run.policy.sla:.0f} s",) if took > run.policy.sla else ()
     )
 
 
@@ -236,8 +223,8 @@ def _do_all(run: Run, tasks: Sequence[PlannedTask], order: Order) -> list[Outcom
 
 def _do_or_skip(run: Run, task: PlannedTask, order: Order, failed: dict[str, str]) -> Outcome:
     cause = _cause(run.project, task, failed)
-    if cause:
-        step = StepResult("skipped", error=f"{cause} failed")
+    if run.stop.is_set() or cause:
+        step = StepResult("skipped", error=f"{cause} failed" if cause else "the service was stopped first")
         result = _result(task, step, 0, 0.0)
         _record(run, result, step, run.clock.now())
     else:
@@ -270,7 +257,8 @@ def _do(run: Run, task: PlannedTask, order: Order) -> tuple[TaskResult, StepResu
             with attempt:
                 attempts += 1
                 recorded.clear()
-                step = _step(run, task, order, record)
+                with within(run, task.name):
+                    step = _step(run, task, order, record)
     except GoldfeedError as error:
         recorded.clear()
         step = StepResult("failed", error=error.sentence())
@@ -281,10 +269,12 @@ def _do(run: Run, task: PlannedTask, order: Order) -> tuple[TaskResult, StepResu
 
 
 def _retrying(run: Run) -> Retrying:
+    """Try again after errors that may pass, waiting twice as long each time; not when the service is stopping."""
+    policy = run.policy
     return Retrying(
-        stop=stop_after_attempt(ATTEMPTS),
-        wait=wait_exponential_jitter(multiplier=0.2, max=5, jitter=0.2),
-        retry=retry_if_exception_type(TransientError),
+        stop=stop_after_attempt(policy.retries + 1),
+        wait=wait_exponential_jitter(multiplier=policy.retry_wait, max=policy.retry_cap, jitter=policy.retry_wait),
+        retry=retry_if_exception(lambda error: isinstance(error, TransientError) and not run.stop.is_set()),
         sleep=run.clock.sleep,
         reraise=True,
     )

@@ -25,6 +25,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _port(text: str) -> int:
+    if not str(text).isdigit() or not 0 <= int(text) <= 65535:
+        raise ValueError("a port number from 0 to 65535")
+    return int(text)
+
+
 def _share(text: str) -> float:
     value = float(text.removesuffix("%"))
     if not 0 < value <= 100:
@@ -64,6 +70,8 @@ SETTINGS = (
     Setting("compact_above", "50%", "After a run the warehouse is written anew if more of it is free", _share),
     Setting("compact_from", "256MB", "A smaller warehouse file is left as it is", _size),
     Setting("group_bytes", "64MB", "CSV read into one transaction: more is faster, less is leaner", _size),
+    Setting("http_host", "127.0.0.1", "Address on which the service answers", str),
+    Setting("http_port", "8080", "Port on which the service answers", _port),
     Setting("max_file_bytes", "100GB", "A larger file (unpacked) is rejected", _size),
     Setting("max_ratio", "200", "A compressed file that unpacks to more times its size is rejected", _count),
     Setting("max_line_bytes", "2MB", "A longer line is set aside", _size),
@@ -98,6 +106,8 @@ class Settings:
     part_rows: int
     compact_above: float
     compact_from: str
+    http_host: str
+    http_port: int
     group_bytes: str
     max_file_bytes: str
     max_ratio: int

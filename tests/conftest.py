@@ -16,7 +16,8 @@ import pytest
 from pipeline.clock import Clock
 from pipeline.feed.snapshot import open_snapshot
 from pipeline.project.project import Project, load_project
-from pipeline.runner import Order, RunResult, execute, open_warehouse
+from pipeline.results import RunResult
+from pipeline.runner import Order, execute, open_warehouse
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE_DATA = Path(os.environ.get("GOLDFEED_SAMPLE_DATA", "/nonexistent"))

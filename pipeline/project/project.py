@@ -9,12 +9,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.errors import ProjectError
+from pipeline.errors import ProjectError, UsageError
 from pipeline.project.contract import SUFFIX, find_contracts
-from pipeline.project.graph import LAYERS, Graph, build_graph
+from pipeline.project.flow import Flow, FlowFile
+from pipeline.project.graph import LAYERS, Graph, build_graph, select
 from pipeline.project.model import Model, read_model
 from pipeline.project.source import Source, read_source
-from pipeline.project.yamlfile import checked, read_yaml
+from pipeline.project.yamlfile import checked, line_of, read_yaml
 from pipeline.settings import Settings, load_settings
 
 FLOW = "shop"
@@ -25,7 +26,10 @@ class ProjectFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(FLOW, description="The name of the flow: all tables of the project")
+    name: str = Field(FLOW, description="The name of the project, and of its flow if it declares none")
+    flows: dict[str, FlowFile] = Field(
+        default_factory=dict, description="Groups of tables with a schedule, by name; default: one with all tables"
+    )
     settings: dict[str, Any] = Field(default_factory=dict, description="Values of docs/settings.md")
 
 
@@ -38,19 +42,40 @@ class Project:
     settings: Settings
     graph: Graph
     contracts: dict[str, Path]
+    flows: dict[str, Flow]
 
 
 def load_project(folder: Path, *, home: Path | None, environ: Mapping[str, str]) -> Project:
     """Read goldfeed.yml and sql/. Raises ProjectError with file and line."""
     file, settings = load_file(folder, home=home, environ=environ)
     sources, models = _read_tables(folder / "sql")
+    graph = build_graph(sources, models)
     return Project(
         folder=folder,
         flow=file.name,
         settings=settings,
-        graph=build_graph(sources, models),
+        graph=graph,
         contracts=find_contracts(folder / "sql"),
+        flows=_flows(file, graph, folder / "goldfeed.yml"),
     )
+
+
+def _flows(file: ProjectFile, graph: Graph, path: Path) -> dict[str, Flow]:
+    """The flows with their tables; one without `select` takes what no other takes."""
+    declared = file.flows or {file.name: FlowFile(schedule="0 2 * * *", on_arrival=5)}
+    chosen = {name: _tables_of(name, spec, graph, path) for name, spec in declared.items() if spec.select}
+    taken = set().union(*chosen.values())
+    rest = frozenset(graph.order) - taken
+    return {name: Flow(name, spec, chosen.get(name, rest)) for name, spec in declared.items()}
+
+
+def _tables_of(name: str, spec: FlowFile, graph: Graph, path: Path) -> frozenset[str]:
+    try:
+        return frozenset(select(graph, spec.select))
+    except UsageError as error:
+        line = line_of(path.read_text(encoding="utf-8"), ("flows", name, "select"))
+        what = error.what.replace("--select ", "")
+        raise ProjectError(what, where=f"{path}:{line}", do=error.do) from error
 
 
 def load_file(folder: Path, *, home: Path | None, environ: Mapping[str, str]) -> tuple[ProjectFile, Settings]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -99,5 +99,23 @@ def _problem(kind: type[BaseModel], error: Any) -> str:
 def _advice(kind: type[BaseModel], error: Any) -> str:
     if error["type"] != "extra_forbidden":
         return "correct it"
-    near = get_close_matches(str(error["loc"][-1]), list(kind.model_fields), 1, 0.5)
+    fields = _kind_at(kind, error["loc"][:-1]).model_fields
+    names = [field.alias or name for name, field in fields.items()]
+    near = get_close_matches(str(error["loc"][-1]), names, 1, 0.5)
     return f"did you mean {near[0]!r}?" if near else "remove it"
+
+
+def _kind_at(kind: type[BaseModel], place: tuple[Any, ...]) -> type[BaseModel]:
+    """The kind of mapping that stands at a place within another, through dicts and lists."""
+    for part in place:
+        field = kind.model_fields.get(str(part))
+        if field is not None:
+            inner = _model_in(field.annotation)
+            kind = inner or kind
+    return kind
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part)) is not None), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from threading import Event
 from typing import Protocol
 
 from pipeline.clock import Clock
@@ -38,6 +39,18 @@ class Silent:
 
 
 @dataclass(frozen=True)
+class Policy:
+    """How patient a run is; times in seconds."""
+
+    retries: int = 2
+    retry_wait: float = 0.2
+    retry_cap: float = 5.0
+    time_limit: float = 7200.0
+    run_time_limit: float = 7200.0
+    sla: float = 7200.0
+
+
+@dataclass(frozen=True)
 class Run:
     """One run: its number, its start (UTC) and what it works on."""
 
@@ -49,6 +62,9 @@ class Run:
     reporter: Reporter = field(default_factory=Silent)
     numbers: Numbers = field(default_factory=Numbers)
     known: Known | None = None
+    policy: Policy = field(default_factory=Policy)
+    stop: Event = field(default_factory=Event)
+    began: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,20 @@ class Database:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         self._connection, self.path = connection, path
+        self._others: list[Database] = []
 
     def another(self) -> Database:
         """A second connection to the same open file, for another thread; it sees what is committed."""
         cursor = self._connection.cursor()
         _measure(cursor)
-        return Database(cursor, self.path)
+        self._others.append(Database(cursor, self.path))
+        return self._others[-1]
+
+    def interrupt(self) -> None:
+        """End the statement under way here, and on connections made from this one; each raises TransientError there."""
+        for one in [self, *self._others]:
+            with suppress(duckdb.Error):
+                one._connection.interrupt()
 
     def progress(self) -> float:
         """How far the statement under way is, 0 to 100, as the engine guesses it; -1 if it does not say."""
@@ -126,7 +134,7 @@ class Database:
         return {str(row[0]): str(row[1]) for row in self.rows(f"DESCRIBE {relation}")}
 
     def close(self) -> None:
-        """Close the file; open transactions are rolled back."""
+        """Close the connection, with the last one the file; open transactions are rolled back."""
         self._connection.close()
 
 

@@ -105,6 +105,15 @@ def close_open_runs(database: Database, now: datetime) -> None:
         database.run("UPDATE ledger.runs SET status = 'interrupted', finished_at = ? WHERE status = 'running'", [now])
 
 
+def unfinished_flows(database: Database) -> list[str]:
+    """The flows whose last run was cut off."""
+    found = database.rows(
+        "SELECT flow FROM (SELECT flow, status, row_number() OVER (PARTITION BY flow ORDER BY run_id DESC) AS place "
+        "FROM ledger.runs) WHERE place = 1 AND status = 'interrupted' ORDER BY flow"
+    )
+    return [str(row[0]) for row in found]
+
+
 def start_run(database: Database, run_id: int, flow: str, now: datetime) -> None:
     """Record that a run began."""
     database.run("INSERT INTO ledger.runs VALUES (?, ?, 'running', ?, NULL, NULL, NULL)", [run_id, flow, now])

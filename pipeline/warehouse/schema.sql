@@ -52,3 +52,8 @@ CREATE TABLE ledger.changes (
     table_name VARCHAR NOT NULL, version BIGINT NOT NULL, first_batch INTEGER, last_batch INTEGER,
     removed BIGINT NOT NULL, added BIGINT NOT NULL
 );
+
+-- migration 3: when flows were due
+CREATE TABLE ledger.due (
+    flow VARCHAR NOT NULL, due_at TIMESTAMP NOT NULL, state VARCHAR NOT NULL, run_id BIGINT, noted_at TIMESTAMP NOT NULL
+);

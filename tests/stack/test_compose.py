@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -34,6 +35,7 @@ def stack() -> Iterator[None]:
         pytest.skip("no docker here")
     docker("down", "-v", check=False)
     docker("build")
+    os.environ["GOLDFEED_DEMO"] = "0"
     docker("up", "-d", "--wait")
     yield
     docker("down", "-v", check=False)
@@ -53,10 +55,26 @@ def wait_for(sql: str, wanted: Any, seconds: float = 60) -> None:
     raise AssertionError(f"{sql} says {said}, not {wanted}")
 
 
-def test_it_comes_up_healthy_and_gold_is_the_truth_of_the_demo(stack: None) -> None:
+KILL_SERVE = (
+    "import os, signal, pathlib\n"
+    "for path in pathlib.Path('/proc').glob('[0-9]*/cmdline'):\n"
+    "    words = path.read_bytes().split(b'\\0')\n"
+    "    if b'serve' in words and path.parent.name != '1': os.kill(int(path.parent.name), signal.SIGKILL)\n"
+)
+
+
+def test_it_comes_up_healthy_and_killed_three_times_in_a_run_gold_is_the_truth(stack: None) -> None:
+    assert json.loads(inside("python", "-c", "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8080/health/live').read().decode())"))["status"] == "alive"
+    inside("goldfeed", "demo", "/data/landing", "--orders", "60000", "--days", "30", "--seed", "7", "--dirty", "0.01")
     truth = json.loads(inside("cat", "/data/landing/truth.json"))
-    wait_for("SELECT count(*) FROM fact_orders", truth["overall"]["orders"])
+    for pause in (6.0, 3.0, 4.0):  # files are taken once they have been still for five seconds
+        time.sleep(pause)
+        docker("exec", "-T", "goldfeed", "python", "-c", KILL_SERVE, check=False)
+        docker("up", "-d", "--wait")
+    wait_for("SELECT count(*) FROM fact_orders", truth["overall"]["orders"], 120)
     wait_for("SELECT CAST(sum(revenue) AS VARCHAR) FROM mart_daily_kpis", truth["overall"]["revenue"])
+    statuses = json.loads(inside("goldfeed", "history", "--json"))["runs"]
+    assert "succeeded" in {run["status"] for run in statuses}
 
 
 def test_what_is_dropped_into_its_volume_is_taken_in(stack: None) -> None:
@@ -84,9 +102,18 @@ def test_s9_it_runs_without_rights_it_does_not_need(stack: None) -> None:
     assert docker("exec", "-T", "goldfeed", "touch", "/project/x", check=False).returncode != 0
     service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["goldfeed"]
     assert service["read_only"] and service["cap_drop"] == ["ALL"] and service["mem_limit"] and service["pids_limit"]
-    assert service["security_opt"] == ["no-new-privileges:true"] and "ports" not in service
+    assert service["security_opt"] == ["no-new-privileges:true"] and service["ports"] == ["127.0.0.1:${GOLDFEED_PORT:-8080}:8080"]
 
 
 def test_the_image_holds_no_build_tools(stack: None) -> None:
     found = inside("sh", "-c", "for tool in gcc make git curl; do command -v $tool; done; ls /opt/goldfeed/bin | grep pip; true")
     assert found.strip() == ""
+
+
+def test_the_demo_shop_drops_its_days_and_a_newcomer_sees_it_move(stack: None) -> None:
+    docker("down", "-v")
+    os.environ["GOLDFEED_DEMO"] = "1"
+    docker("up", "-d", "--wait")
+    wait_for("SELECT count(*) > 0 FROM fact_orders", True)
+    days = int(json.loads(inside("goldfeed", "query", "--json", "SELECT count(*) AS n FROM mart_daily_kpis"))[0]["n"])
+    wait_for(f"SELECT count(*) > {days} FROM mart_daily_kpis", True, 120)

@@ -1,0 +1,74 @@
+"""When a flow is due: cron in the wall clock of its time zone, each of its times exactly once.
+
+APScheduler's CronTrigger steps through the wall clock as if it knew no daylight
+saving; each time is then placed in the zone. So 02:30 is one run on the day on
+which it comes twice (the first), and one on the day on which there is none (as
+much later as the clock jumps). Asked directly, the trigger fires twice in autumn.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from apscheduler.triggers.cron import CronTrigger
+
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_NICKNAMES = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+}
+
+
+def trigger_of(cron: str) -> CronTrigger:
+    """Five fields of cron, or @daily and the like. Raises ValueError with a sentence.
+
+    Sunday is 0 or 7, as in cron (APScheduler's own from_crontab takes 0 for Monday).
+    """
+    fields = _NICKNAMES.get(cron.strip().lower(), cron).split()
+    if len(fields) != 5:
+        raise ValueError(f"{cron!r} is no cron expression: it takes minute, hour, day, month and day of the week")
+    minute, hour, day, month, weekday = fields
+    try:
+        return CronTrigger(
+            minute=minute, hour=hour, day=day, month=month, day_of_week=_named_days(weekday), timezone=UTC
+        )
+    except ValueError as error:
+        raise ValueError(f"{cron!r} is no cron expression: {error}") from error
+
+
+def _named_days(field: str) -> str:
+    """Numbers of days as names; a range that begins on Sunday is written out."""
+    parts = []
+    for part in field.split(","):
+        spread = re.fullmatch(r"([0-7])-([0-7])", part)
+        if spread:
+            first, last = int(spread[1]), int(spread[2])
+            if first > last:
+                raise ValueError(f"the days {part} stand the wrong way round")
+            parts += [_DAYS[number] for number in range(first, last + 1)]
+        else:
+            parts.append(re.sub(r"^[0-7]$", lambda found: _DAYS[int(found[0])], part))
+    return ",".join(dict.fromkeys(parts))
+
+
+def due_after(cron: str, zone: str, after: datetime) -> Iterator[datetime]:
+    """The times at which a flow is due after a time, in order; all UTC and naive. Endless, unless the cron has an end."""
+    trigger, place = trigger_of(cron), ZoneInfo(zone)
+    wall = after.replace(tzinfo=UTC).astimezone(place).replace(tzinfo=UTC, fold=0) - timedelta(hours=3)
+    last = after
+    while True:
+        found = trigger.get_next_fire_time(None, wall)
+        if found is None:
+            return
+        wall = found + timedelta(seconds=1)
+        due = found.replace(tzinfo=place, fold=0).astimezone(UTC).replace(tzinfo=None)
+        if due > last:
+            last = due
+            yield due

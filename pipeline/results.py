@@ -1,0 +1,40 @@
+"""What a run gives back, as `goldfeed run --json` shows it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """One task as `goldfeed run --json` shows it."""
+
+    task: str
+    layer: str
+    table: str
+    status: str
+    rows_in: int
+    rows_out: int
+    rows_quarantined: int
+    attempts: int
+    seconds: float
+    error: str | None
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One run as `goldfeed run --json` shows it. `status`: succeeded, failed, withheld, nothing_to_do."""
+
+    run_id: int | None
+    flow: str
+    status: str
+    version: str | None
+    seconds: float
+    tasks: tuple[TaskResult, ...] = ()
+    notes: tuple[str, ...] = ()
+    accounting: dict[str, int] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
