@@ -45,6 +45,7 @@ def build_view(run: Run, model: Model, state: TableState) -> Built:
     """Nothing stored: the view runs when it is read."""
     assert model.select is not None
     run.database.run(f"CREATE OR REPLACE VIEW {target(model)} AS {model.select.sql('duckdb')}")
+    state = replace(state, rows_in=0, kept=0, superseded=0, quarantined=0)
     return Built(state, 0, 0, 0, 0, True)
 
 
