@@ -163,12 +163,10 @@ class Service:
                     )
                 self._next[name] = next(due_after(flow.spec.schedule or "", flow.spec.time_zone, now), None)
                 self._set_alarm(name)
-            waiting = waiting_dues(database)
-        for name, due in waiting:
-            if name in self.project.flows and not self.stop.is_set():
-                result = self.run(self.project.flows[name], "schedule")
-                if result is not None and result.status != "interrupted":
-                    with self._open() as database:
+            for name, due in waiting_dues(database):
+                if name in self.project.flows and not self.stop.is_set():
+                    result = self._run_in(database, self.project.flows[name], "schedule")
+                    if result.status != "interrupted":
                         settle_due(database, name, due, result.run_id)
 
     # ---------------------------------------------------------------- arrivals
@@ -188,21 +186,22 @@ class Service:
     # ---------------------------------------------------------------- a run
     def run(self, flow: Flow, why: str) -> RunResult | None:
         """Run a flow and log what came of it; None if another process holds the warehouse."""
-        log = self.log.bind(flow=flow.name, because=why)
-        self.running = flow.name
         try:
             with self._open() as database:
-                order = Order(select=tuple(sorted(flow.tables)), flow=flow.name)
-                result = execute(
-                    self.project, database, order, clock=self.clock, policy=policy_of(flow), stop=self.stop
-                )
+                return self._run_in(database, flow, why)
         except WarehouseBusy as error:
-            log.warning("waiting", reason=error.sentence())
+            self.log.warning("waiting", flow=flow.name, reason=error.sentence())
             return None
+
+    def _run_in(self, database: Database, flow: Flow, why: str) -> RunResult:
+        self.running = flow.name
+        try:
+            order = Order(select=tuple(sorted(flow.tables)), flow=flow.name)
+            result = execute(self.project, database, order, clock=self.clock, policy=policy_of(flow), stop=self.stop)
         finally:
             self.running = None
         self.runs += 1
-        self._tell(log, result)
+        self._tell(self.log.bind(flow=flow.name, because=why), result)
         return result
 
     def _tell(self, log: Any, result: RunResult) -> None:
