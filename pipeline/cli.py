@@ -22,10 +22,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="CSV drops in, trusted Gold tables out.\n\nExample: goldfeed demo data/landing && goldfeed run",
 )
+notify_app = typer.Typer(no_args_is_help=True, help="Word to people.")
 quarantine_app = typer.Typer(
     no_args_is_help=True, help="Rows that were set aside.\n\nExample: goldfeed quarantine list"
 )
 app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(notify_app, name="notify")
 _chosen: dict[str, Any] = {"project": Path(), "home": None, "debug": False}
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
@@ -289,6 +291,18 @@ def quarantine_show(
     from pipeline import commands
 
     commands.quarantine_show(_project(), number, json_out=json_out)
+
+
+@notify_app.command("test")
+def notify_test() -> None:
+    """Send a test message to every channel of goldfeed.yml.
+
+    Example: goldfeed notify test
+    """
+    from pipeline.serve import notify_test as send_test
+
+    if not send_test(_project()):
+        raise typer.Exit(1)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from pydantic import BaseModel
 
+from pipeline.project.channel import ChannelFile
 from pipeline.project.flow import FlowFile
 from pipeline.project.model import Header
 from pipeline.project.project import ProjectFile
@@ -46,6 +47,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "docs/models.md": lambda: keys_table(Header),
     "docs/start.md": lambda: keys_table(ProjectFile),
     "docs/service.md": lambda: keys_table(FlowFile),
+    "docs/service.md#channels": lambda: keys_table(ChannelFile),
 }
 
 if __name__ == "__main__":

@@ -14,9 +14,11 @@ from pipeline.commands import run as run_once
 from pipeline.demo.drip import Drip
 from pipeline.errors import UsageError
 from pipeline.log import logger
+from pipeline.notify import Message, address_of, send
 from pipeline.project.project import Project
 from pipeline.runner import Order
 from pipeline.service import Service
+from pipeline.show import out
 from pipeline.warehouse.database import open_database
 
 _STALE = 60.0  # seconds without a turn, and without a run, after which the loop counts as dead
@@ -111,3 +113,18 @@ def _unfinished(project: Project, run_id: int) -> list[str]:
             do="`goldfeed history` lists the runs",
         )
     return names or [*project.graph.order]
+
+
+def notify_test(project: Project) -> bool:
+    """Send a test message to every channel and say which took it. Returns whether all did."""
+    if not project.channels:
+        raise UsageError(
+            "there is no channel under notify:", where=str(project.folder / "goldfeed.yml"), do="see docs/service.md"
+        )
+    message = Message("test", "goldfeed: a test message", f"The channels of {project.flow} work.")
+    good = True
+    for name, channel in project.channels.items():
+        sent = send(address_of(name, channel, os.environ), message)
+        good = good and sent
+        out().print(f"{name}: {'sent' if sent else 'not taken; check its address'}", markup=False, highlight=False)
+    return good

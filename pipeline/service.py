@@ -15,6 +15,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from pipeline.clock import Clock
 from pipeline.errors import GoldfeedError, WarehouseBusy
 from pipeline.landing.scan import FoundFile, scan
+from pipeline.notify import Notifier, without_values
 from pipeline.project.almanac import due_after
 from pipeline.project.flow import Flow
 from pipeline.project.project import Project
@@ -24,7 +25,7 @@ from pipeline.runner import Order, execute, open_warehouse
 from pipeline.steps.context import Policy
 from pipeline.warehouse.database import Database
 from pipeline.warehouse.dues import last_dues, note_dues, settle_due, waiting_dues
-from pipeline.warehouse.ledger import unfinished_flows
+from pipeline.warehouse.ledger import flows_whose_last_run
 
 ON_TIME = timedelta(seconds=60)  # a run noticed this late counts as on time, not as missed
 _AT_MOST = 1000  # missed runs of one flow that `catch_up: all` does
@@ -58,6 +59,7 @@ class Service:
         self._seen = project_state(self.project.folder)
         self._next: dict[str, datetime | None] = {}
         self._arrivals: dict[str, Arrivals] = {}
+        self.notifier = Notifier(self.log, self.stop)
         self._scheduler = BackgroundScheduler(timezone="UTC")
         self._database: Database | None = None
 
@@ -97,7 +99,8 @@ class Service:
                 if flow.spec.schedule and name not in last:
                     note_dues(database, name, [(now, "begun")], now)
                     last[name] = now
-            cut_off = unfinished_flows(database)
+            cut_off = flows_whose_last_run(database, "interrupted")
+            self.notifier.begin(set(flows_whose_last_run(database, "failed")))
         self._plan_next(last)
         for name in cut_off:
             if name in self.project.flows and not self.stop.is_set():
@@ -202,6 +205,12 @@ class Service:
             self.running = None
         self.runs += 1
         self._tell(self.log.bind(flow=flow.name, because=why), result)
+        heard = {
+            name: channel
+            for name, channel in self.project.channels.items()
+            if flow.spec.notify is None or name in flow.spec.notify
+        }
+        self.notifier.hear(result, heard, current(self.project.settings.published))
         return result
 
     def _tell(self, log: Any, result: RunResult) -> None:
@@ -211,7 +220,13 @@ class Service:
         for task in result.tasks:
             facts = {"task": task.task, "status": task.status, "rows_in": task.rows_in, "rows_out": task.rows_out}
             if task.error:
-                log.error("task", **facts, quarantined=task.rows_quarantined, attempts=task.attempts, error=task.error)
+                log.error(
+                    "task",
+                    **facts,
+                    quarantined=task.rows_quarantined,
+                    attempts=task.attempts,
+                    error=without_values(task.error),
+                )
             else:
                 log.info("task", **facts, quarantined=task.rows_quarantined, seconds=task.seconds)
         tell = log.info if result.status == "succeeded" else log.error

@@ -45,6 +45,7 @@ class FlowFile(BaseModel):
     catch_up: Literal["skip", "latest", "all"] = Field(
         "latest", description="Runs missed while the service was down: none, the last of them, or each"
     )
+    notify: Texts | None = Field(None, description="The channels that hear of it; default: all")
     retries: int = Field(3, ge=0, le=20, description="How often a task is tried again after an error that may pass")
     retry_wait: Duration = Field(0.5, description="Seconds before the first retry; each next one waits twice as long")
     retry_cap: Duration = Field(60.0, description="The longest wait between two tries")

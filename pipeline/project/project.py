@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.errors import ProjectError, UsageError
+from pipeline.project.channel import ChannelFile
 from pipeline.project.contract import SUFFIX, find_contracts
 from pipeline.project.flow import Flow, FlowFile
 from pipeline.project.graph import LAYERS, Graph, build_graph, select
@@ -30,6 +32,7 @@ class ProjectFile(BaseModel):
     flows: dict[str, FlowFile] = Field(
         default_factory=dict, description="Groups of tables with a schedule, by name; default: one with all tables"
     )
+    notify: dict[str, ChannelFile] = Field(default_factory=dict, description="Channels that hear of the flows, by name")
     settings: dict[str, Any] = Field(default_factory=dict, description="Values of docs/settings.md")
 
 
@@ -43,6 +46,7 @@ class Project:
     graph: Graph
     contracts: dict[str, Path]
     flows: dict[str, Flow]
+    channels: dict[str, ChannelFile]
 
 
 def load_project(folder: Path, *, home: Path | None, environ: Mapping[str, str]) -> Project:
@@ -57,16 +61,28 @@ def load_project(folder: Path, *, home: Path | None, environ: Mapping[str, str])
         graph=graph,
         contracts=find_contracts(folder / "sql"),
         flows=_flows(file, graph, folder / "goldfeed.yml"),
+        channels=file.notify,
     )
 
 
 def _flows(file: ProjectFile, graph: Graph, path: Path) -> dict[str, Flow]:
     """The flows with their tables; one without `select` takes what no other takes."""
     declared = file.flows or {file.name: FlowFile(schedule="0 2 * * *", on_arrival=5)}
+    _check_channels(file, path)
     chosen = {name: _tables_of(name, spec, graph, path) for name, spec in declared.items() if spec.select}
     taken = set().union(*chosen.values())
     rest = frozenset(graph.order) - taken
     return {name: Flow(name, spec, chosen.get(name, rest)) for name, spec in declared.items()}
+
+
+def _check_channels(file: ProjectFile, path: Path) -> None:
+    for name, spec in file.flows.items():
+        for channel in spec.notify or ():
+            if channel not in file.notify:
+                line = line_of(path.read_text(encoding="utf-8"), ("flows", name, "notify"))
+                near = get_close_matches(channel, file.notify, 1, 0.5)
+                advice = f"did you mean {near[0]!r}?" if near else "add it under notify:"
+                raise ProjectError(f"there is no channel {channel!r}", where=f"{path}:{line}", do=advice)
 
 
 def _tables_of(name: str, spec: FlowFile, graph: Graph, path: Path) -> frozenset[str]:

@@ -105,11 +105,12 @@ def close_open_runs(database: Database, now: datetime) -> None:
         database.run("UPDATE ledger.runs SET status = 'interrupted', finished_at = ? WHERE status = 'running'", [now])
 
 
-def unfinished_flows(database: Database) -> list[str]:
-    """The flows whose last run was cut off."""
+def flows_whose_last_run(database: Database, status: str) -> list[str]:
+    """The flows whose last run ended with a status, such as interrupted."""
     found = database.rows(
         "SELECT flow FROM (SELECT flow, status, row_number() OVER (PARTITION BY flow ORDER BY run_id DESC) AS place "
-        "FROM ledger.runs) WHERE place = 1 AND status = 'interrupted' ORDER BY flow"
+        "FROM ledger.runs) WHERE place = 1 AND status = ? ORDER BY flow",
+        [status],
     )
     return [str(row[0]) for row in found]
 

@@ -71,6 +71,12 @@ MODELS = {
         "SELECT coalesce(c.city, 'nowhere') AS city, count(*) AS items, CAST(sum(i.amount) AS DECIMAL(18, 2)) AS amount "
         "FROM gold.fact_items AS i JOIN gold.dim_customers AS c ON c.customer_key = i.customer_key GROUP BY coalesce(c.city, 'nowhere')",
     ),
+    "gold/pairs": (  # a key of columns of two tables, which may both change at once
+        "kind: incremental\nkey: [product_id, city]",
+        "SELECT coalesce(i.product_id, '-') AS product_id, coalesce(c.city, '-') AS city, count(*) AS items FROM silver.items AS i "
+        "JOIN silver.orders AS o ON o.order_id = i.order_id JOIN silver.customers AS c ON c.customer_id = o.customer_id "
+        "GROUP BY coalesce(i.product_id, '-'), coalesce(c.city, '-')",
+    ),
     "gold/last_orders": (
         "kind: incremental\nkey: [customer_id]",
         "SELECT customer_id, order_id, day FROM silver.orders WHERE customer_id IS NOT NULL "
