@@ -20,16 +20,17 @@ Row = tuple[Any, ...]
 class Database:
     """One connection to the warehouse. All times are UTC, naive."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-        self._connection, self.path = connection, path
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path, maker: Database | None = None) -> None:
+        self._connection, self.path, self._maker = connection, path, maker
         self._others: list[Database] = []
 
     def another(self) -> Database:
         """A second connection to the same open file, for another thread; it sees what is committed."""
         cursor = self._connection.cursor()
         _measure(cursor)
-        self._others.append(Database(cursor, self.path))
-        return self._others[-1]
+        other = Database(cursor, self.path, self)
+        self._others.append(other)
+        return other
 
     def interrupt(self) -> None:
         """End the statement under way here, and on connections made from this one; each raises TransientError there."""
@@ -136,6 +137,8 @@ class Database:
     def close(self) -> None:
         """Close the connection, with the last one the file; open transactions are rolled back."""
         self._connection.close()
+        if self._maker is not None and self in self._maker._others:
+            self._maker._others.remove(self)
 
 
 def open_database(settings: Settings, *, read_only: bool = False) -> Database:
