@@ -112,6 +112,14 @@ def test_a_change_that_moves_an_order_to_another_day_and_customer_changes_both_s
     assert little.ask("SELECT customer_id, many FROM people WHERE what = 'order'") == [("b", 2)]
 
 
+def test_two_tables_that_change_at_once_touch_the_key_they_made_together(little: Shop) -> None:
+    assert little.ask("SELECT product_id, city FROM pairs ORDER BY 1") == [("p", "Rome"), ("q", "Bonn")]
+    drop(little, "items", 2, [f"1,1,r,1.00,{AT.format(2)},"])
+    drop(little, "orders", 2, [f"1,b,open,2024-02-01,{AT.format(2)},"])
+    little.run()  # (p, Rome) is gone: neither table says so any more by itself
+    assert little.ask("SELECT product_id, city FROM pairs ORDER BY 1") == [("q", "Bonn"), ("r", "Bonn")]
+
+
 def test_a_table_whose_keys_the_sql_does_not_show_is_rebuilt_and_the_run_says_why(little: Shop) -> None:
     drop(little, "items", 2, [f"1,1,p,7.00,{AT.format(2)},"])
     result = little.run()
