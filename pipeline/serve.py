@@ -31,7 +31,7 @@ def serve(load: Callable[[], Project]) -> None:
     settings = service.project.settings
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: service.end())
-    signal.signal(signal.SIGHUP, lambda *_: reread(service))
+    signal.signal(signal.SIGHUP, lambda *_: service.reread())
     settings.home.mkdir(parents=True, exist_ok=True)
     server = health_server(service, settings.http_host, settings.http_port)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -43,12 +43,6 @@ def serve(load: Callable[[], Project]) -> None:
     finally:
         server.shutdown()
         log.info("stopped")
-
-
-def reread(service: Service) -> None:
-    """Have the next turn read the project again."""
-    service._seen = ()
-    service.wake.set()
 
 
 def health_server(service: Service, host: str, port: int) -> ThreadingHTTPServer:

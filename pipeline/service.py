@@ -56,7 +56,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self.project = self.load()
-        self._seen = project_state(self.project.folder)
+        self._seen: tuple[tuple[str, int, int], ...] = project_state(self.project.folder)
         self._next: dict[str, datetime | None] = {}
         self._arrivals: dict[str, Arrivals] = {}
         self.notifier = Notifier(self.log, self.stop)
@@ -131,6 +131,11 @@ class Service:
             self.log.warning("waiting", reason=error.sentence())
         except (GoldfeedError, OSError) as error:
             self.log.error("this turn failed", error=str(error))
+
+    def reread(self) -> None:
+        """Have the next turn read the project again."""
+        self._seen = ()
+        self.wake.set()
 
     def _reload(self) -> None:
         """Read the project again if a file of it has changed; a broken edit keeps the old one and says so."""
