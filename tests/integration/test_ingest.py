@@ -125,6 +125,7 @@ def test_a_changed_type_is_refused_with_what_to_do(shop: Shop) -> None:
         (b"\x1f\x8bnonsense", "its gzip data is damaged"),
         (zstandard.compress(b"x" * 999)[:-3], "its zstd data ends too early"),
     ],
+    ids=["html", "json", "pdf", "zip", "empty", "binary", "short gzip", "bad gzip", "short zstd"],  # gzip holds the time
 )
 def test_h7_what_is_no_csv_is_rejected_with_the_reason(shop: Shop, content: bytes, reason: str) -> None:
     shop.drop("orders.csv", content)
