@@ -10,7 +10,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from pipeline.commands import run as run_once
+from pipeline.commands.runs import run as run_once
 from pipeline.demo.drip import Drip
 from pipeline.errors import UsageError
 from pipeline.log import logger

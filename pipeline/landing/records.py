@@ -122,14 +122,16 @@ def blocks_of(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 def read_records(chunks: Iterable[bytes], encoding: str, layout: Layout, limit: int) -> Iterator[Event]:
     """All of a file in order: runs of whole lines, single records good and bad, blank and header lines."""
-    return _Reader(blocks_of(as_utf8(chunks, encoding)), layout, limit).events()
+    reader = _Reader(blocks_of(as_utf8(chunks, encoding)), layout, limit, recoded=encoding != "utf-8")
+    return reader.events()
 
 
 class _Reader:
     """Lines still to be read, and which of them are not plainly whole."""
 
-    def __init__(self, blocks: Iterator[list[bytes]], layout: Layout, limit: int) -> None:
+    def __init__(self, blocks: Iterator[list[bytes]], layout: Layout, limit: int, *, recoded: bool) -> None:
         self._blocks, self._layout, self._limit = blocks, layout, limit
+        self._recoded = recoded  # then U+FFFD is what could not be decoded; else it is a character like another
         self._grammar = Grammar(layout)
         self._lines: list[bytes] = []
         self._odd: list[int] = []
@@ -178,7 +180,7 @@ class _Reader:
     def _odd_ones(self, block: list[bytes]) -> list[int]:
         """Places of the lines that must be looked at one by one."""
         joined = b"".join(block)
-        if self._layout.padded or self._layout.width == 1 or not _is_utf8(joined) or b"\xef\xbf\xbd" in joined:
+        if self._layout.padded or self._layout.width == 1 or self._unreadable(joined):
             return list(range(len(block)))
         delimiter, marks, limit = self._grammar.delimiter, self._layout.width - 1, self._limit
         odd = {place for place, line in enumerate(block) if line.count(delimiter) != marks}
@@ -189,20 +191,36 @@ class _Reader:
             odd.update(place for place, line in enumerate(block) if len(line) > limit)
         return sorted(odd)
 
+    def _unreadable(self, data: bytes) -> bool:
+        return not _is_utf8(data) or (self._recoded and b"\xef\xbf\xbd" in data)
+
     def _one(self, place: int) -> Event:
         number, raw = self._first + place, self._lines[place]
         body = raw.rstrip(b"\r\n")
         if not body.strip():
             return Skipped(number, blank=True)
-        broken = _bytes_problem(body, self._limit)
+        broken = self._bytes_problem(body)
         if broken:
             return Record(number, body[: self._limit], broken)
         problem = self._grammar.problem(body)
         if problem and b'"' in body and self._grammar.open_record.fullmatch(body):
             joined, lines = self._joined(place)
-            if joined is not None and not _bytes_problem(joined, self._limit):
+            if joined is not None and not self._bytes_problem(joined):
                 return Record(number, joined, lines=lines)
         return Record(number, body, problem)
+
+    def _bytes_problem(self, body: bytes) -> str | None:
+        if len(body) > self._limit:
+            return "longer than max_line_bytes"
+        if b"\0" in body:
+            return f"a NUL byte at position {body.index(0) + 1}"
+        if body.isascii():
+            return None
+        try:
+            text = body.decode("utf-8")
+        except UnicodeDecodeError as error:
+            return f"not UTF-8 at position {error.start + 1}"
+        return "a character that its encoding does not have" if self._recoded and "\ufffd" in text else None
 
     def _joined(self, place: int) -> tuple[bytes | None, int]:
         """The record that begins on this line and goes on over the next ones; None if it never ends well."""
@@ -232,20 +250,6 @@ def _is_utf8(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _bytes_problem(body: bytes, limit: int) -> str | None:
-    if len(body) > limit:
-        return "longer than max_line_bytes"
-    if b"\0" in body:
-        return f"a NUL byte at position {body.index(0) + 1}"
-    if body.isascii():
-        return None
-    try:
-        text = body.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return f"not UTF-8 at position {error.start + 1}"
-    return "a character that its encoding does not have" if "\ufffd" in text else None
 
 
 def staged(record: Record, grammar: Grammar) -> bytes:

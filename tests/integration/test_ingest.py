@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import zstandard
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import HEADER, ORDERS_YML, Shop
@@ -381,6 +381,7 @@ FIELDS = st.text(st.characters(codec="utf-8", exclude_characters="\0", exclude_c
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(rows=st.lists(st.tuples(FIELDS, FIELDS), min_size=1, max_size=12), end=st.sampled_from(["\n", "\r\n"]))
+@example(rows=[("", "\n"), ("", "\ufffd")], end="\n")  # in a UTF-8 file U+FFFD is a character like another
 def test_law_bronze_holds_exactly_the_rows_that_a_csv_reader_sees(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], end: str
 ) -> None:

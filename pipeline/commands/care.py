@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from datetime import date
 from typing import Any
 
-from pipeline import commands, show
+from pipeline import show
 from pipeline.clock import Clock
+from pipeline.commands.runs import run_in
 from pipeline.errors import GoldfeedError, UsageError, WarehouseBusy
 from pipeline.feed.diff import TableDiff, chosen_versions, compare
 from pipeline.project.project import Project
@@ -43,7 +44,7 @@ def backfill(
         raise UsageError("--wait takes 0 to 86400 seconds", where="backfill")
     with _patiently(project, wait) as database:
         order = Order(tuple(select or ()), again=days)
-        return commands.run_in(project, database, order, quiet=quiet, json_out=json_out)
+        return run_in(project, database, order, quiet=quiet, json_out=json_out)
 
 
 @contextmanager

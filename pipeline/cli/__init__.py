@@ -1,0 +1,41 @@
+"""The command `goldfeed`: parse, call one function, print."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from pipeline.cli import looks, rows, runs, word
+from pipeline.cli.base import app, chosen
+from pipeline.errors import GoldfeedError
+
+__all__ = ["app", "looks", "main", "rows", "runs", "word"]
+
+
+def main() -> None:
+    """Run the command; a GoldfeedError becomes one sentence and an exit code, never a traceback."""
+    try:
+        app()
+    except GoldfeedError as error:
+        if chosen["debug"]:
+            raise
+        typer.echo(f"error: {error.sentence()}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the next run goes on from here.", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+    except OSError as error:
+        if chosen["debug"]:
+            raise
+        typer.echo(f"error: {error.filename or 'the system'}: {error.strerror}; check permissions and space.", err=True)
+        sys.exit(1)
+    except Exception as error:
+        if chosen["debug"]:
+            raise
+        typer.echo(
+            f"error: unexpected {type(error).__name__}; run again with `goldfeed --debug ...` and report it.", err=True
+        )
+        sys.exit(1)

@@ -1,0 +1,55 @@
+"""What the commands share: the application, its options, and the project they work on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from pipeline.project.project import Project
+    from pipeline.settings import Settings
+
+app = typer.Typer(
+    name="goldfeed",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="CSV drops in, trusted Gold tables out.\n\nExample: goldfeed demo data/landing && goldfeed run",
+)
+chosen: dict[str, Any] = {"project": Path(), "home": None, "debug": False}
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+Select = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--select", help="Tables, e.g. gold.fact_orders+ (+ before or behind: what it is made of, what is made of it)."
+    ),
+]
+
+
+@app.callback()
+def _main(
+    project: Annotated[Path, typer.Option(help="Folder with goldfeed.yml and sql/.")] = Path(),
+    home: Annotated[
+        Path | None, typer.Option(help="Home folder (default: GOLDFEED_HOME, else data/ in the project).")
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    chosen.update(project=project.absolute(), home=home, debug=debug)
+
+
+def project_of_command() -> Project:
+    """The project in the folder that was named."""
+    from pipeline.project.project import load_project
+
+    return load_project(chosen["project"], home=chosen["home"], environ=os.environ)
+
+
+def settings_of_command() -> Settings:
+    """Its settings alone: enough where no table is needed."""
+    from pipeline.project.project import load_file
+
+    return load_file(chosen["project"], home=chosen["home"], environ=os.environ)[1]

@@ -1,0 +1,1 @@
+"""What the commands do: call the rooms below, show what they give."""
