@@ -32,8 +32,8 @@ def items_of(scope: Scope, sorts: Sequence[Sort], key: Sequence[str]) -> list[It
     maker, found = Expressions(scope), list[Item]()
     for sort in sorts:
         value = maker.value(sort.node)
-        if value.type is None:
-            continue
+        if value.type is None or value.known:
+            continue  # a constant orders nothing
         if value.kind in ("binary", "span"):
             raise unsupported(f"$orderby by a {value.type.name}")
         found.append(Item(value.sql, value.type, sort.descending, value.nullable))
