@@ -429,7 +429,7 @@ LINES = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lines=st.lists(LINES, min_size=1, max_size=12))
 def test_law_both_readers_see_the_same_rows_and_the_same_broken_lines(
     tmp_path_factory: pytest.TempPathFactory, lines: list[str]
