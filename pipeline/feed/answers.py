@@ -12,7 +12,8 @@ def error_answer(error: GoldfeedError) -> JSONResponse:
     """`{"error": {"code": ..., "message": ...}}`, the shape that OData prescribes, for all routes."""
     status, code = (error.status, error.code) if isinstance(error, RequestError) else (500, "InternalError")
     body = {"error": {"code": code, "message": error.sentence()}}
-    return JSONResponse(body, status, {"OData-Version": "4.0"})
+    headers = {"OData-Version": "4.0"} | ({"Retry-After": "5"} if status == 503 else {})
+    return JSONResponse(body, status, headers)
 
 
 async def on_error(request: Request, error: Exception) -> Response:

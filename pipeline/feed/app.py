@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,6 +16,7 @@ from pipeline.feed.answers import error_answer, on_error
 from pipeline.feed.catalog import Catalog, Role, catalog_of
 from pipeline.feed.library import Library
 from pipeline.feed.snapshot import Snapshot
+from pipeline.feed.work import Work
 from pipeline.settings import Settings
 
 
@@ -25,6 +26,7 @@ class Feed:
 
     settings: Settings
     library: Library
+    work: Work = field(default_factory=Work)
 
 
 def build_app(feed: Feed, routes: Iterable[BaseRoute]) -> Starlette:
