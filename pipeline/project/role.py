@@ -67,7 +67,8 @@ def parse_condition(text: str) -> exp.Expression:
     except SqlglotError as error:
         raise ValueError(f"{text!r} is no SQL condition") from error
     where = tree.args.get("where") if isinstance(tree, exp.Select) else None
-    if not isinstance(where, exp.Where) or set(_parts(tree)) != {"expressions", "where"}:
+    parts = {name for name, value in tree.args.items() if value}
+    if not isinstance(where, exp.Where) or parts != {"expressions", "where"}:
         raise ValueError(f"{text!r} is no SQL condition")
     condition = where.this
     for node in condition.walk():
@@ -76,12 +77,8 @@ def parse_condition(text: str) -> exp.Expression:
     return condition
 
 
-def _parts(tree: exp.Expression) -> list[str]:
-    return [name for name, value in tree.args.items() if value]
-
-
 def _check(node: exp.Expression) -> None:
-    if not isinstance(node, _ALLOWED) or isinstance(node, exp.Func) and type(node) not in _ALLOWED:
+    if not isinstance(node, _ALLOWED) or (isinstance(node, exp.Func) and type(node) not in _ALLOWED):
         raise ValueError(f"{node.sql(dialect='duckdb')!r} is not allowed in a condition on rows")
     if isinstance(node, exp.Column) and (node.table or isinstance(node.this, exp.Star)):
         raise ValueError(f"{node.sql(dialect='duckdb')!r} must be a column's bare name")
