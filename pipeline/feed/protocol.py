@@ -36,6 +36,12 @@ class Http(H11Protocol):
         elif self._timer is None:
             self._wait_for_head()
 
+    def on_response_complete(self) -> None:
+        """The end of an answer; a next request may have begun already."""
+        super().on_response_complete()
+        if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
+            self._wait_for_head()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The end."""
         self._stop_waiting()
@@ -49,6 +55,7 @@ class Http(H11Protocol):
             self._refuse(400, "BadRequest", "this is no HTTP request.")
 
     def _wait_for_head(self) -> None:
+        self._stop_waiting()
         self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
 
     def _stop_waiting(self) -> None:

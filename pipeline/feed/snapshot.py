@@ -29,11 +29,11 @@ class Snapshot:
 
 
 def run_query(connection: duckdb.DuckDBPyConnection, statement: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Run one reading statement. Raises UsageError when it is wrong, or more than one."""
+    """Run one reading statement. Raises UsageError when it is wrong, more than one, or would write."""
     try:
         found = connection.extract_statements(statement)
-        if len(found) != 1:
-            raise UsageError("a query is one statement", where="query", do="give one SELECT")
+        if len(found) != 1 or found[0].type != duckdb.StatementType.SELECT:
+            raise UsageError("a query is one statement that reads", where="query", do="give one SELECT")
         cursor = connection.execute(found[0])
         return [str(column[0]) for column in cursor.description or []], cursor.fetchall()
     except duckdb.Error as error:

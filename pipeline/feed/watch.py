@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.clock import Clock
 from pipeline.errors import RequestError
-from pipeline.feed.answers import error_answer
+from pipeline.feed.answers import error_answer, internal_error
 from pipeline.feed.audit import Audit
 
 MAX_URL = 16_384  # bytes of path and query
@@ -42,6 +42,7 @@ class Seen:
     bytes: int = 0
     version: str | None = None
     begun: bool = False
+    ended: bool = False
 
 
 @dataclass
@@ -68,9 +69,10 @@ class Watch:
             await self._answer(scope, _Body(receive), _watching(send, seen))
         except Exception as error:
             self.log.error("a request failed", route=route_of(scope), error=type(error).__name__)
-            if seen.begun:
+            if seen.begun and not seen.ended:
                 raise ConnectionAbortedError from None  # the client must not take a part for the whole
-            await error_answer(_internal())(scope, receive, _watching(send, seen))
+            if not seen.begun:
+                await error_answer(internal_error())(scope, receive, _watching(send, seen))
         finally:
             self.open -= 1
             self._note(scope, seen, self.clock.seconds() - began)
@@ -161,6 +163,7 @@ def _watching(send: Send, seen: Seen) -> Send:
             seen.version = found[0].decode("latin-1") if found else None
         await send(message)
         seen.bytes += len(message.get("body", b""))
+        seen.ended = message["type"] == "http.response.body" and not message.get("more_body", False)
 
     return watched
 
@@ -168,10 +171,4 @@ def _watching(send: Send, seen: Seen) -> Send:
 def _too_large() -> RequestError:
     return RequestError(
         f"the body is larger than {MAX_BODY} bytes", status=413, code="TooLarge", do="send several smaller requests"
-    )
-
-
-def _internal() -> RequestError:
-    return RequestError(
-        "something went wrong on our side", status=500, code="InternalError", do="see the log of the service"
     )

@@ -105,7 +105,7 @@ def condition_for(text: str, user: str) -> str:
             return exp.column(exp.to_identifier(node.name, quoted=True))
         return node
 
-    return parse_condition(text).transform(one).sql(dialect="duckdb")
+    return parse_condition(text).transform(one).sql(dialect="duckdb", comments=False)
 
 
 # ---------------------------------------------------------------- checked when the project is loaded

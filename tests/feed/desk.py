@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -65,7 +64,7 @@ def _entry(folder: Path, name: str, key: list[str], foreign: dict[str, str], sel
     for number, file in enumerate(names):
         (folder / file).parent.mkdir(exist_ok=True)
         connection.execute(f"COPY (SELECT * FROM t WHERE rowid % {parts} = {number}) TO '{folder / file}' (FORMAT parquet)")
-        files.append({"file": file, "sha256": file_hash(folder / file), "bytes": os.path.getsize(folder / file), "rows": 0})
+        files.append({"file": file, "sha256": file_hash(folder / file), "bytes": (folder / file).stat().st_size, "rows": 0})
     columns = connection.execute("SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 't'").fetchall()
     return {
         "description": f"About {name}", "key": key, "business_key": key, "foreign_keys": foreign,
