@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from pipeline.clock import Clock
 from pipeline.errors import RequestError
 from pipeline.feed.answers import error_answer
 from pipeline.feed.guard import Guard, Rates, is_local
+from pipeline.feed.library import Library
 from pipeline.feed.passwords import Passwords
 from pipeline.feed.roles import role_of
 from pipeline.feed.users import User, UserFile, Users
@@ -110,8 +112,8 @@ class Gate:
 class Access:
     """The middleware: `request.state.user` and `request.state.role` are set, or the request ends here."""
 
-    def __init__(self, app: ASGIApp, gate: Gate) -> None:
-        self.app, self.gate = app, gate
+    def __init__(self, app: ASGIApp, gate: Gate, library: Library) -> None:
+        self.app, self.gate, self.library = app, gate, library
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -130,7 +132,14 @@ class Access:
                 state.setdefault("user", refused.known)
             await answer(scope, receive, send)
             return
+        await self._open_version()
         await self.app(scope, receive, send)
+
+    async def _open_version(self) -> None:
+        """A version that nobody has read yet is verified in a thread, so that others are answered meanwhile."""
+        if not self.library.is_ready():
+            with suppress(RequestError):  # the route will say it
+                await run_sync(self.library.current)
 
 
 def _header(scope: Scope, name: bytes) -> str:

@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute
 from pipeline.errors import GoldfeedError, RequestError
 from pipeline.feed.answers import error_answer, internal_error, on_error
 from pipeline.feed.catalog import Catalog, Role, catalog_of
+from pipeline.feed.freshness import Freshness
 from pipeline.feed.library import Library
 from pipeline.feed.snapshot import Snapshot
 from pipeline.feed.work import Work
@@ -27,6 +28,10 @@ class Feed:
     settings: Settings
     library: Library
     work: Work = field(default_factory=Work)
+    freshness: Freshness = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "freshness", Freshness(self.settings))
 
 
 def build_app(feed: Feed, routes: Iterable[BaseRoute]) -> Starlette:

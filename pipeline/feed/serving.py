@@ -23,7 +23,6 @@ from pipeline.feed.app import Feed, build_app
 from pipeline.feed.audit import Audit
 from pipeline.feed.exports import Exports
 from pipeline.feed.files import Files
-from pipeline.feed.freshness import Freshness
 from pipeline.feed.guard import Guard, Rates, is_local
 from pipeline.feed.library import Library
 from pipeline.feed.passwords import Passwords
@@ -57,7 +56,7 @@ class Parts:
 def make_app(settings: Settings, parts: Parts, log: Any) -> ASGIApp:
     """Everything that answers: health, files, feed, and around them access, limits and the audit."""
     feed = Feed(settings, Library(settings))
-    files = Files(Exports(settings), Freshness(settings))
+    files = Files(Exports(settings), feed.freshness)
     app = build_app(feed, [*_health(parts), *files.routes(), *parts.more])
     clock = parts.clock
     gate = Gate(
@@ -71,7 +70,7 @@ def make_app(settings: Settings, parts: Parts, log: Any) -> ASGIApp:
     )
     keep = bytes_of(settings.audit_bytes)
     reads, refusals = Audit(settings.audit, "reads", keep), Audit(settings.audit, "refusals", keep // 4)
-    return Watch(Access(app, gate), log, clock, reads, refusals, parts.counters)
+    return Watch(Access(app, gate, feed.library), log, clock, reads, refusals, parts.counters)
 
 
 def _health(parts: Parts) -> list[BaseRoute]:

@@ -25,7 +25,7 @@ from pipeline.feed.catalog import catalog_of
 from pipeline.feed.exports import Exports, Wanted
 from pipeline.feed.serving import Parts
 from pipeline.feed.snapshot import open_snapshot
-from tests.feed.desk import ROLES, SECRET, Desk, publish
+from tests.readers.desk import ROLES, SECRET, Desk, publish
 
 
 def raw(desk: Desk, data: bytes, wait: float = 5.0) -> bytes:

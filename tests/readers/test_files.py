@@ -17,7 +17,7 @@ from pipeline.errors import UsageError
 from pipeline.feed.exports import MEMORY
 from pipeline.feed.snapshot import open_snapshot, sandbox
 from tests.conftest import Shop
-from tests.feed.desk import TABLES, Desk, publish
+from tests.readers.desk import TABLES, Desk, publish
 
 ORDERS = TABLES["fact_orders"][2]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.feed.desk import Desk, publish
+from tests.readers.desk import Desk, publish
 
 
 @pytest.fixture(scope="module")

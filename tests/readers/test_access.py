@@ -31,7 +31,7 @@ from pipeline.feed.serving import Parts, make_app
 from pipeline.feed.watch import Watch
 from pipeline.project.project import ProjectFile
 from pipeline.project.role import RoleFile
-from tests.feed.desk import PASSWORD, ROLES, Desk, Log, publish
+from tests.readers.desk import PASSWORD, ROLES, Desk, Log, publish
 
 WRONG = "never the right one"
 SAMPLES = {"table": "fact_orders", "year": "year=2024", "file": "fact_orders.csv", "version": "000001", "name": "fact_orders"}

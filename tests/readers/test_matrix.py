@@ -19,7 +19,7 @@ from pipeline.feed.roles import role_of
 from pipeline.project.role import RoleFile, condition_for, parse_condition
 from pipeline.published import read_manifest
 from tests.conftest import Shop
-from tests.feed.desk import HIDDEN, ROLES, SECRET, TABLES, USERS, Desk, publish
+from tests.readers.desk import HIDDEN, ROLES, SECRET, TABLES, USERS, Desk, publish
 
 COLUMNS = {
     "dim_customers": ["customer_key", "city", "email", "email_masked"],
