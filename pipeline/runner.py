@@ -26,6 +26,7 @@ from pipeline.steps.context import Policy, Reporter, Run, Silent, StepResult
 from pipeline.steps.ingest import ingest
 from pipeline.steps.limits import within
 from pipeline.steps.publish import last_publication, publish, reconcile
+from pipeline.steps.state import tell_readers
 from pipeline.warehouse import ledger
 from pipeline.warehouse.changes import forget
 from pipeline.warehouse.compact import forget_copy
@@ -155,6 +156,7 @@ def execute(
     failpoint("run.before_finish")
     ledger.finish_run(database, run.run_id, status, clock.now(), version, failed[0].error if failed else None)
     failpoint("run.after_finish")
+    tell_readers(database, project, clock.now())
     return RunResult(
         run.run_id,
         flow,

@@ -16,6 +16,7 @@ from pipeline.project.contract import SUFFIX, find_contracts
 from pipeline.project.flow import Flow, FlowFile
 from pipeline.project.graph import LAYERS, Graph, build_graph, select
 from pipeline.project.model import Model, read_model
+from pipeline.project.role import RoleFile, check_roles
 from pipeline.project.source import Source, read_source
 from pipeline.project.yamlfile import checked, line_of, read_yaml
 from pipeline.settings import Settings, load_settings
@@ -33,6 +34,9 @@ class ProjectFile(BaseModel):
         default_factory=dict, description="Groups of tables with a schedule, by name; default: one with all tables"
     )
     notify: dict[str, ChannelFile] = Field(default_factory=dict, description="Channels that hear of the flows, by name")
+    roles: dict[str, RoleFile] = Field(
+        default_factory=dict, description="What readers see, by role; `admin` and `reader` are built in"
+    )
     settings: dict[str, Any] = Field(default_factory=dict, description="Values of docs/settings.md")
 
 
@@ -47,6 +51,7 @@ class Project:
     contracts: dict[str, Path]
     flows: dict[str, Flow]
     channels: dict[str, ChannelFile]
+    roles: dict[str, RoleFile]
 
 
 def load_project(folder: Path, *, home: Path | None, environ: Mapping[str, str]) -> Project:
@@ -54,6 +59,7 @@ def load_project(folder: Path, *, home: Path | None, environ: Mapping[str, str])
     file, settings = load_file(folder, home=home, environ=environ)
     sources, models = _read_tables(folder / "sql")
     graph = build_graph(sources, models)
+    check_roles(file.roles, graph, folder / "goldfeed.yml")
     return Project(
         folder=folder,
         flow=file.name,
@@ -62,6 +68,7 @@ def load_project(folder: Path, *, home: Path | None, environ: Mapping[str, str])
         contracts=find_contracts(folder / "sql"),
         flows=_flows(file, graph, folder / "goldfeed.yml"),
         channels=file.notify,
+        roles=file.roles,
     )
 
 
