@@ -8,18 +8,15 @@ import signal
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
-from pipeline.commands.runs import run as run_once
 from pipeline.demo.drip import Drip
+from pipeline.door import Door
 from pipeline.errors import UsageError
 from pipeline.log import logger
 from pipeline.notify import Message, address_of, send
 from pipeline.project.project import Project
-from pipeline.runner import Order
 from pipeline.service import Service
 from pipeline.show import out
-from pipeline.warehouse.database import open_database
 
 _STALE = 60.0  # seconds without a turn, and without a run, after which the loop counts as dead
 
@@ -33,6 +30,8 @@ def serve(load: Callable[[], Project]) -> None:
         signal.signal(number, lambda *_: service.end())
     signal.signal(signal.SIGHUP, lambda *_: service.reread())
     settings.home.mkdir(parents=True, exist_ok=True)
+    door = Door(service)
+    door.open()
     server = health_server(service, settings.http_host, settings.http_port)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     if os.environ.get("GOLDFEED_DEMO", "0") not in ("", "0"):
@@ -42,6 +41,7 @@ def serve(load: Callable[[], Project]) -> None:
         service.serve()
     finally:
         server.shutdown()
+        door.close()
         log.info("stopped")
 
 
@@ -77,36 +77,6 @@ def health_server(service: Service, host: str, port: int) -> ThreadingHTTPServer
         raise UsageError(
             f"the port {port} on {host} cannot be had: {error.strerror}", where="serve", do="set GOLDFEED_HTTP_PORT"
         ) from error
-
-
-def retry(project: Project, run_id: int, *, quiet: bool, json_out: bool) -> bool:
-    """Run again what failed in a run, and what was skipped for it. Returns whether it went well."""
-    names = _unfinished(project, run_id)
-    return run_once(project, Order(select=tuple(names)), quiet=quiet, json_out=json_out)
-
-
-def _unfinished(project: Project, run_id: int) -> list[str]:
-    if not Path(project.settings.warehouse).exists():
-        raise UsageError(f"there is no run {run_id}", where="retry", do="`goldfeed history` lists them")
-    database = open_database(project.settings, read_only=True)
-    try:
-        status = database.value("SELECT status FROM ledger.runs WHERE run_id = ?", [run_id])
-        rows = database.rows(
-            "SELECT DISTINCT table_name FROM ledger.tasks WHERE run_id = ? AND status IN ('failed', 'skipped')",
-            [run_id],
-        )
-    finally:
-        database.close()
-    if status is None:
-        raise UsageError(f"there is no run {run_id}", where="retry", do="`goldfeed history` lists them")
-    names = sorted({name for (name,) in rows} & {*project.graph.sources, *project.graph.models})
-    if status not in ("failed", "interrupted") or (status == "failed" and not names):
-        raise UsageError(
-            f"run {run_id} {status}: there is nothing to do again",
-            where="retry",
-            do="`goldfeed history` lists the runs",
-        )
-    return names or [*project.graph.order]
 
 
 def notify_test(project: Project) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -14,6 +15,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from pipeline.clock import Clock
 from pipeline.errors import GoldfeedError, WarehouseBusy
+from pipeline.keeper import Keeper
 from pipeline.landing.scan import FoundFile, scan
 from pipeline.notify import Notifier, without_values
 from pipeline.project.almanac import due_after
@@ -21,7 +23,7 @@ from pipeline.project.flow import Flow
 from pipeline.project.project import Project
 from pipeline.published import current
 from pipeline.results import RunResult
-from pipeline.runner import Order, execute, open_warehouse
+from pipeline.runner import Order, execute
 from pipeline.steps.context import Policy
 from pipeline.warehouse.database import Database
 from pipeline.warehouse.dues import last_dues, note_dues, settle_due, waiting_dues
@@ -60,6 +62,8 @@ class Service:
         self._next: dict[str, datetime | None] = {}
         self._arrivals: dict[str, Arrivals] = {}
         self.notifier = Notifier(self.log, self.stop)
+        self.keeper = Keeper(self.clock)
+        self.calls: set[threading.Event] = set()  # set one to end a command that is done for somebody else
         self._scheduler = BackgroundScheduler(timezone="UTC")
         self._database: Database | None = None
 
@@ -81,6 +85,8 @@ class Service:
         """Stop: the task under way may finish within seconds, then it is interrupted; the next start goes on from there."""
         self.stop.set()
         self.wake.set()
+        for call in list(self.calls):
+            call.set()
         threading.Thread(target=self._press, daemon=True).start()
 
     def _press(self) -> None:
@@ -93,7 +99,7 @@ class Service:
     def begin(self) -> None:
         """Look at the ledger: from when each flow's schedule is watched, and which runs were cut off."""
         now = self.clock.now()
-        with self._open() as database:
+        with self.keeper.reading(self.project) as database:
             last = last_dues(database)
             for name, flow in self.project.flows.items():
                 if flow.spec.schedule and name not in last:
@@ -149,7 +155,7 @@ class Service:
             self.log.error("the edit is refused; what was there before goes on", error=error.sentence())
             return
         self.log.info("the project was read again", flows=sorted(self.project.flows))
-        with self._open() as database:
+        with self.keeper.reading(self.project) as database:
             last = last_dues(database)
         self._next.clear()
         self._plan_next(last)
@@ -159,23 +165,26 @@ class Service:
         late = {name: due for name, due in self._next.items() if due is not None and due <= now}
         if not late:
             return
-        with self._open() as database:
+        with self.keeper.reading(self.project) as database:
             for name in late:
-                flow = self.project.flows[name]
-                dues = missed(flow, last_dues(database).get(name, late[name] - timedelta(seconds=1)), now)
-                note_dues(database, name, dues, now)
-                skipped = sum(state == "skipped" for _, state in dues)
-                if skipped:
-                    self.log.warning(
-                        "missed runs were skipped", flow=name, skipped=skipped, catch_up=flow.spec.catch_up
-                    )
-                self._next[name] = next(due_after(flow.spec.schedule or "", flow.spec.time_zone, now), None)
-                self._set_alarm(name)
+                self._note(database, name, late[name], now)
             for name, due in waiting_dues(database):
                 if name in self.project.flows and not self.stop.is_set():
-                    result = self._run_in(database, self.project.flows[name], "schedule")
-                    if result.status != "interrupted":
+                    result = self.run(self.project.flows[name], "schedule")
+                    if result is not None and result.status != "interrupted":
                         settle_due(database, name, due, result.run_id)
+
+    def _note(self, database: Database, name: str, due: datetime, now: datetime) -> None:
+        """Write down when a flow was due up to now, and when it is next."""
+        spec = self.project.flows[name].spec
+        since = last_dues(database).get(name, due - timedelta(seconds=1))
+        dues = missed(self.project.flows[name], since, now)
+        note_dues(database, name, dues, now)
+        skipped = sum(state == "skipped" for _, state in dues)
+        if skipped:
+            self.log.warning("missed runs were skipped", flow=name, skipped=skipped, catch_up=spec.catch_up)
+        self._next[name] = next(due_after(spec.schedule or "", spec.time_zone, now), None)
+        self._set_alarm(name)
 
     # ---------------------------------------------------------------- arrivals
     def _run_arrived(self) -> None:
@@ -195,28 +204,40 @@ class Service:
     def run(self, flow: Flow, why: str) -> RunResult | None:
         """Run a flow and log what came of it; None if another process holds the warehouse."""
         try:
-            with self._open() as database:
-                return self._run_in(database, flow, why)
+            with (
+                self.keeper.writing(self.project, stop=self.stop) as database,
+                self.working(database, flow.name),
+            ):
+                order = Order(select=tuple(sorted(flow.tables)), flow=flow.name)
+                result = execute(
+                    self.project, database, order, clock=self.clock, policy=policy_of(flow), stop=self.stop
+                )
         except WarehouseBusy as error:
             self.log.warning("waiting", flow=flow.name, reason=error.sentence())
             return None
-
-    def _run_in(self, database: Database, flow: Flow, why: str) -> RunResult:
-        self.running = flow.name
-        try:
-            order = Order(select=tuple(sorted(flow.tables)), flow=flow.name)
-            result = execute(self.project, database, order, clock=self.clock, policy=policy_of(flow), stop=self.stop)
-        finally:
-            self.running = None
         self.runs += 1
-        self._tell(self.log.bind(flow=flow.name, because=why), result)
+        self.told(result, why)
+        return result
+
+    @contextmanager
+    def working(self, database: Database, flow: str) -> Iterator[None]:
+        """A run is under way on a connection: health says so, and the end of the service interrupts it."""
+        self.running, self._database = flow, database
+        try:
+            yield
+        finally:
+            self.running, self._database = None, None
+
+    def told(self, result: RunResult, why: str) -> None:
+        """A run has ended: log it, and tell the people who hear of its flow."""
+        self._tell(self.log.bind(flow=result.flow, because=why), result)
+        flow = self.project.flows.get(result.flow)
         heard = {
             name: channel
             for name, channel in self.project.channels.items()
-            if flow.spec.notify is None or name in flow.spec.notify
+            if flow is not None and (flow.spec.notify is None or name in flow.spec.notify)
         }
         self.notifier.hear(result, heard, current(self.project.settings.published))
-        return result
 
     def _tell(self, log: Any, result: RunResult) -> None:
         if result.status == "nothing_to_do":
@@ -237,31 +258,12 @@ class Service:
         tell = log.info if result.status == "succeeded" else log.error
         tell("run", status=result.status, version=result.version, seconds=round(result.seconds, 2))
 
-    def _open(self) -> _Held:
-        return _Held(self)
-
     # ---------------------------------------------------------------- health
     def ready(self) -> tuple[bool, str]:
         """Whether readers have something to read, or a first run is under way; and a word on it."""
         if current(self.project.settings.published) is not None:
             return True, "published"
         return (True, "first run") if self.running else (False, "nothing is published yet")
-
-
-class _Held:
-    """The warehouse, open for as long as it is needed: between runs other processes may have it."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    def __enter__(self) -> Database:
-        self._database = open_warehouse(self._service.project, self._service.clock)
-        self._service._database = self._database
-        return self._database
-
-    def __exit__(self, *_: object) -> None:
-        self._service._database = None
-        self._database.close()
 
 
 def policy_of(flow: Flow) -> Policy:
