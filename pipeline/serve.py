@@ -13,7 +13,8 @@ from pipeline.demo.drip import Drip
 from pipeline.door import Door
 from pipeline.errors import UsageError
 from pipeline.log import logger
-from pipeline.notify import Message, address_of, send
+from pipeline.notify import address_of, send
+from pipeline.outbox import Message
 from pipeline.project.project import Project
 from pipeline.service import Service
 from pipeline.show import out

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +16,21 @@ from pipeline.clock import Clock
 from pipeline.errors import GoldfeedError, WarehouseBusy
 from pipeline.keeper import Keeper
 from pipeline.landing.scan import FoundFile, scan
-from pipeline.notify import Notifier, without_values
+from pipeline.notify import Notifier, channels_of, without_values
+from pipeline.outbox import Outbox
 from pipeline.project.almanac import due_after
 from pipeline.project.flow import Flow
 from pipeline.project.project import Project
 from pipeline.published import current
 from pipeline.results import RunResult
 from pipeline.runner import Order, execute
-from pipeline.steps.context import Policy
+from pipeline.terms import late_in, missed, policy_of
 from pipeline.warehouse.database import Database
 from pipeline.warehouse.dues import last_dues, note_dues, settle_due, waiting_dues
 from pipeline.warehouse.ledger import flows_whose_last_run
+from pipeline.warehouse.promises import Miss, note_misses
+from pipeline.watch import Watch
 
-ON_TIME = timedelta(seconds=60)  # a run noticed this late counts as on time, not as missed
-_AT_MOST = 1000  # missed runs of one flow that `catch_up: all` does
 _GRACE = 6.0  # seconds that a statement may go on after SIGTERM before it is interrupted
 
 
@@ -61,8 +61,10 @@ class Service:
         self._seen: tuple[tuple[str, int, int], ...] = project_state(self.project.folder)
         self._next: dict[str, datetime | None] = {}
         self._arrivals: dict[str, Arrivals] = {}
-        self.notifier = Notifier(self.log, self.stop)
+        outbox = Outbox(self.project.settings.home / "outbox")
+        self.notifier = Notifier(self.log, self.stop, outbox, lambda: self.project.channels)
         self.keeper = Keeper(self.clock)
+        self.watch = Watch(self.keeper, self.notifier, self.log, self.clock.now(), lambda: self.running is not None)
         self.calls: set[threading.Event] = set()  # set one to end a command that is done for somebody else
         self._scheduler = BackgroundScheduler(timezone="UTC")
         self._database: Database | None = None
@@ -73,6 +75,7 @@ class Service:
         self._scheduler.start()
         try:
             self.begin()
+            threading.Thread(target=self._watch, daemon=True).start()
             while not self.stop.is_set():
                 self.alive_at = self.clock.seconds()
                 self.wake.clear()
@@ -80,6 +83,14 @@ class Service:
                 self.wake.wait(poll)
         finally:
             self._scheduler.shutdown(wait=False)
+
+    def _watch(self) -> None:
+        """Judge promises also while a run keeps the loop busy."""
+        while not self.stop.wait(1.0):
+            try:
+                self.watch.look(self.project, self.clock.now())
+            except (GoldfeedError, OSError) as error:
+                self.log.error("promises could not be judged", error=str(error))
 
     def end(self) -> None:
         """Stop: the task under way may finish within seconds, then it is interrupted; the next start goes on from there."""
@@ -106,7 +117,8 @@ class Service:
                     note_dues(database, name, [(now, "begun")], now)
                     last[name] = now
             cut_off = flows_whose_last_run(database, "interrupted")
-            self.notifier.begin(set(flows_whose_last_run(database, "failed")))
+            bad = [(status, flows_whose_last_run(database, status)) for status in ("failed", "withheld")]
+            self.notifier.begin({flow: status for status, flows in bad for flow in flows})
         self._plan_next(last)
         for name in cut_off:
             if name in self.project.flows and not self.stop.is_set():
@@ -133,6 +145,7 @@ class Service:
             self._reload()
             self._run_due(now)
             self._run_arrived()
+            self.watch.look(self.project, now)
         except WarehouseBusy as error:
             self.log.warning("waiting", reason=error.sentence())
         except (GoldfeedError, OSError) as error:
@@ -155,6 +168,7 @@ class Service:
             self.log.error("the edit is refused; what was there before goes on", error=error.sentence())
             return
         self.log.info("the project was read again", flows=sorted(self.project.flows))
+        self.watch.changed()
         with self.keeper.reading(self.project) as database:
             last = last_dues(database)
         self._next.clear()
@@ -231,13 +245,22 @@ class Service:
     def told(self, result: RunResult, why: str) -> None:
         """A run has ended: log it, and tell the people who hear of its flow."""
         self._tell(self.log.bind(flow=result.flow, because=why), result)
-        flow = self.project.flows.get(result.flow)
-        heard = {
-            name: channel
-            for name, channel in self.project.channels.items()
-            if flow is not None and (flow.spec.notify is None or name in flow.spec.notify)
-        }
+        self._note_late(result)
+        heard = channels_of(self.project, result.flow)
         self.notifier.hear(result, heard, current(self.project.settings.published))
+        self.watch.changed()
+
+    def _note_late(self, result: RunResult) -> None:
+        """Write down which SLAs a run did not keep, its own and those of its tasks."""
+        flow, now = self.project.flows.get(result.flow), self.clock.now()
+        if flow is None or result.run_id is None:
+            return
+        misses = [
+            Miss("sla", flow.name, table, now, said, True, result.run_id) for table, said in late_in(result, flow)
+        ]
+        if misses:
+            with self.keeper.reading(self.project) as database:
+                note_misses(database, misses, now)
 
     def _tell(self, log: Any, result: RunResult) -> None:
         if result.status == "nothing_to_do":
@@ -264,27 +287,6 @@ class Service:
         if current(self.project.settings.published) is not None:
             return True, "published"
         return (True, "first run") if self.running else (False, "nothing is published yet")
-
-
-def policy_of(flow: Flow) -> Policy:
-    """What a flow says of retries and limits."""
-    spec = flow.spec
-    return Policy(spec.retries, spec.retry_wait, spec.retry_cap, spec.time_limit, spec.run_time_limit, spec.sla)
-
-
-def missed(flow: Flow, since: datetime, now: datetime) -> list[tuple[datetime, str]]:
-    """The times after `since` up to `now` at which a flow was due, each waiting or skipped as its `catch_up` says."""
-    spec = flow.spec
-    dues = list(takewhile(lambda due: due <= now, due_after(spec.schedule or "", spec.time_zone, since)))
-    if not dues:
-        return []
-    if spec.catch_up == "all":
-        kept = dues[-_AT_MOST:]
-    elif spec.catch_up == "latest":
-        kept = dues[-1:]
-    else:
-        kept = [due for due in dues[-1:] if now - due <= ON_TIME]
-    return [(due, "waiting" if due in kept else "skipped") for due in dues]
 
 
 def project_state(folder: Path) -> tuple[tuple[str, int, int], ...]:
