@@ -6,11 +6,11 @@ import sys
 
 import typer
 
-from pipeline.cli import looks, powerbi, rows, runs, word
+from pipeline.cli import directquery, looks, powerbi, rows, runs, word
 from pipeline.cli.base import app, chosen
 from pipeline.errors import GoldfeedError
 
-__all__ = ["app", "looks", "main", "powerbi", "rows", "runs", "word"]
+__all__ = ["app", "directquery", "looks", "main", "powerbi", "rows", "runs", "word"]
 
 
 def main() -> None:

@@ -59,7 +59,7 @@ def _from_feed(table: Table) -> list[tuple[str, str]]:
     ]
     times = [column.source for column in table.columns if column.has_time]
     if times:
-        change = "each DateTimeZone.RemoveZone(DateTimeZone.ToUtc(_)), type nullable datetime"
+        change = "each DateTimeZone.RemoveZone(DateTimeZone.ToUtc(DateTimeZone.From(_))), type nullable datetime"
         changes = ", ".join(f"{{{dax_text(name)}, {change}}}" for name in times)
         steps.append(("Times", f"Table.TransformColumns({steps[-1][0]}, {{{changes}}})"))
     return steps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from pipeline.project.yamlfile import read_yaml
 _COMPARISONS: dict[type[exp.Expr], tuple[str, str]] = {  # how it is written, and its opposite
     exp.EQ: ("=", "<>"), exp.NEQ: ("<>", "="), exp.LT: ("<", ">="), exp.LTE: ("<=", ">"), exp.GT: (">", "<="),
     exp.GTE: (">=", "<"),
+}  # fmt: skip
+_FUNCTIONS: dict[type[exp.Expr], str] = {
+    exp.Lower: "LOWER", exp.Upper: "UPPER", exp.Year: "YEAR", exp.Month: "MONTH", exp.Day: "DAY",
 }  # fmt: skip
 _USERS = (exp.CurrentUser, exp.SessionUser, exp.Placeholder, exp.Parameter)
 
@@ -48,9 +52,10 @@ def row_filters(name: str, role: Mapping[str, Any], catalog: Catalog) -> list[tu
 
 
 def sees(role: Mapping[str, Any], table: str) -> bool:
-    """Whether a role may see a table; a role that names no tables sees all."""
-    tables = [str(one).removeprefix("gold.") for one in role.get("tables") or ()]
-    return not tables or "*" in tables or table in tables
+    """Whether a role may see a table, by name or pattern (`dim_*`); a role that names no tables sees all."""
+    named = role.get("tables") or ()
+    patterns = [named] if isinstance(named, str) else named
+    return not patterns or any(fnmatchcase(table, str(one).removeprefix("gold.")) for one in patterns)
 
 
 def _dax(condition: str, table: Table, role: str) -> str:
@@ -97,12 +102,28 @@ def _compared(node: exp.Expr, table: Table, wanted: bool) -> str:
     elif isinstance(node, exp.In) and node.expressions:
         listed = ", ".join(_value(one, table) for one in node.expressions)
         text = f"{'' if wanted else 'NOT '}{_value(node.this, table)} IN {{{listed}}}"
+    elif isinstance(node, exp.Between):
+        low, high = (
+            f"{_value(node.this, table)} {sign} {_value(node.args[end], table)}"
+            for sign, end in ((">=", "low"), ("<=", "high"))
+        )
+        text = f"{low} && {high}" if wanted else f"NOT ({low} && {high})"
+    elif isinstance(node, exp.Like):
+        text = f"{_begins(node, table)} = {'TRUE()' if wanted else 'FALSE()'}"
     elif isinstance(node, exp.Column):
         text = f"{_value(node, table)} = {'TRUE()' if wanted else 'FALSE()'}"
     else:
         raise ValueError(node.sql("duckdb"))
     known = [f"NOT ISBLANK({_value(column, table)})" for column in node.find_all(exp.Column)]
     return f"({' && '.join([*dict.fromkeys(known), text])})"
+
+
+def _begins(node: exp.Expr, table: Table) -> str:
+    """`LIKE 'abc%'`. Raises ValueError for any other pattern."""
+    pattern = node.expression.name
+    if not isinstance(node.expression, exp.Literal) or not pattern.endswith("%") or set("%_") & set(pattern[:-1]):
+        raise ValueError(node.sql("duckdb"))
+    return f"EXACT(LEFT({_value(node.this, table)}, {len(pattern) - 1}), {dax_text(pattern[:-1])})"
 
 
 def _value(node: exp.Expr, table: Table) -> str:
@@ -117,6 +138,8 @@ def _value(node: exp.Expr, table: Table) -> str:
         return "TRUE()" if node.this else "FALSE()"
     if isinstance(node, exp.Neg):
         return f"-{_value(node.this, table)}"
+    if type(node) in _FUNCTIONS:
+        return f"{_FUNCTIONS[type(node)]}({_value(node.this, table)})"
     if isinstance(node, _USERS):
         return "USERPRINCIPALNAME()"
     if isinstance(node, exp.Cast) and node.to.this == exp.DataType.Type.DATE and isinstance(node.this, exp.Literal):

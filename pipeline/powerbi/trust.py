@@ -35,11 +35,17 @@ def _freshness() -> Table:
         columns=(
             Column("table", "Table", "VARCHAR", "The table of gold"),
             Column("version", "Version", "VARCHAR", "The published version"),
-            Column("built_at", "Built", "TIMESTAMP", "When it was built (UTC)"),
-            Column("data_through", "Data Through", "TIMESTAMP", "The last time its rows speak of (UTC)"),
-            Column("last_good_run", "Last Good Run", "BIGINT", "The last run that went well"),
+            Column("built_at", "Built", "VARCHAR", "When it was built (UTC)"),
+            Column("data_through", "Data Through", "VARCHAR", "The last day or time its rows speak of (UTC)"),
+            Column("last_good_run", "Last Good Run", "VARCHAR", "The last run that went well"),
             Column("checks_failed", "Failed Checks", "BIGINT", "Checks of its contract that failed"),
             Column("rows_quarantined", "Quarantined Rows", "BIGINT", "Rows that were set aside on its way"),
         ),
         key=("table",),
     )
+
+
+def own_columns(name: str) -> list[dict[str, str]]:
+    """The columns of one of these tables, as a manifest lists them."""
+    table = _feed() if name == FEED else _freshness()
+    return [{"name": column.source, "type": column.type} for column in table.columns]
