@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from pipeline.sql import literal, quoted
 
 SCHEMA = "gold"
 NEXT, OLD = f"{SCHEMA}_next", f"{SCHEMA}_old"
+_TRIES, _PAUSE = 500, 0.02  # ten seconds
 _LOCK = 7_240_611_854_203_119  # one loader at a time, whoever else uses advisory locks
 
 
@@ -122,11 +124,30 @@ def _swap(server: Server) -> None:
     there = bool(server.rows(f"SELECT 1 FROM pg_namespace WHERE nspname = {literal(SCHEMA)}"))
     old = f"{OLD}_{server.rows('SELECT txid_current()')[0][0]}"
     if there:
+        _lock_out(server)
         server.run(f"ALTER SCHEMA {quoted(SCHEMA)} RENAME TO {quoted(old)}")
     server.run(f"ALTER SCHEMA {quoted(NEXT)} RENAME TO {quoted(SCHEMA)}")
     server.commit()
     if there:
         _drop(server, old)
+
+
+def _lock_out(server: Server) -> None:
+    """Take all tables at a moment when no reader holds one, so that no statement finds half its tables renamed.
+
+    It asks without waiting, so that it never stands in a reader's way. If readers leave no such moment for ten
+    seconds it goes on without: then a statement that names two tables could meet both versions.
+    """
+    query = f"SELECT tablename FROM pg_tables WHERE schemaname = {literal(SCHEMA)} ORDER BY 1"
+    names = ", ".join(f"{quoted(SCHEMA)}.{quoted(name)}" for (name,) in server.rows(query))
+    for _ in range(_TRIES if names else 0):
+        try:
+            server.run(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE NOWAIT")
+        except TransientError:
+            server.undo()
+            time.sleep(_PAUSE)
+        else:
+            return
 
 
 def _drop(server: Server, schema: str) -> None:
