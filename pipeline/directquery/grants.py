@@ -77,7 +77,7 @@ def _condition(role: str, name: str, said: Mapping[str, Any]) -> str:
     tree = where.this.transform(
         lambda node: user.copy() if isinstance(node, (exp.Placeholder, exp.Parameter)) else node
     )
-    return tree.sql("postgres")
+    return str(tree.sql("postgres"))
 
 
 def _asks(condition: exp.Expr) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from pipeline.errors import UsageError
 from pipeline.powerbi.catalog import Catalog, read_catalog
 from pipeline.powerbi.model import model_files
-from pipeline.powerbi.names import tag
+from pipeline.powerbi.names import file_names, tag
 from pipeline.powerbi.queries import FEED_URL, MODES
 from pipeline.powerbi.report import report_files
 from pipeline.powerbi.roles import roles_of
@@ -35,7 +35,7 @@ def project_files(
     if mode not in MODES:
         raise UsageError(f"there is no mode {mode!r}", where="powerbi export", do=f"use {' or '.join(MODES)}")
     catalog = with_trust(read_catalog(project, manifest))
-    name = catalog.project
+    name = file_names([catalog.project])[catalog.project]
     model = model_files(catalog, mode, url, roles_of(project.folder), _groups(project, catalog))
     files = {
         f"{name}.pbip": _json(_shortcut(name)),

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.powerbi.catalog import Catalog, Column, Reference, Table
 from pipeline.powerbi.measures import ModelMeasure, measures_of
-from pipeline.powerbi.names import tag, tmdl_name
+from pipeline.powerbi.names import file_names, tag, tmdl_name
 from pipeline.powerbi.queries import Parameter, parameters, partition
 from pipeline.powerbi.roles import row_filters
 from pipeline.powerbi.shapes import category_of, folder_of, format_of, is_hidden, sorted_by, summary_of
@@ -31,10 +31,10 @@ def model_files(
     for table in catalog.tables:
         own = [measure for measure in measures if measure.table == table.source]
         files[f"tables/{table.name}.tmdl"] = written(_table(table, own, mode, catalog))
-    for name, role in roles.items():
-        files[f"roles/{name}.tmdl"] = written(_role(name, role, catalog))
-    for name, tables in groups.items():
-        files[f"perspectives/{name}.tmdl"] = written(_perspective(name, tables, catalog, measures))
+    for name, file in file_names(roles).items():
+        files[f"roles/{file}.tmdl"] = written(_role(name, roles[name], catalog))
+    for name, file in file_names(groups).items():
+        files[f"perspectives/{file}.tmdl"] = written(_perspective(name, groups[name], catalog, measures))
     return files
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Iterable
 
 _SPACE = uuid.UUID("6f1d6a4e-9a0b-5c1e-8f5e-0c6f8f2b7a11")  # the name space of every lineage tag
 _UPPER = {
@@ -47,6 +48,16 @@ def unique(wanted: list[tuple[str, str]]) -> dict[str, str]:
         choices = [name, *([f"{name} ({prefix[1]})"] if prefix else []), *(f"{name} {n}" for n in range(2, 1000))]
         result[original] = next(choice for choice in choices if choice.lower() not in taken)
         taken.add(result[original].lower())
+    return result
+
+
+def file_names(names: Iterable[str]) -> dict[str, str]:
+    """A file's name (without ending) for each name: letters that no system refuses, and no two the same in any case."""
+    result: dict[str, str] = {}
+    for name in names:
+        safe = re.sub(r"[^\w \-]", "_", name).strip() or "_"
+        taken = {other.lower() for other in result.values()}
+        result[name] = safe if safe == name and safe.lower() not in taken else f"{safe} {short(name)[:8]}"
     return result
 
 

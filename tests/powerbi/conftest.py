@@ -15,10 +15,10 @@ from pipeline.demo import write_shop
 from pipeline.feed.snapshot import Snapshot, open_snapshot
 from pipeline.powerbi.files import project_files
 from pipeline.project.project import Project
-from tests.conftest import ROOT, SAMPLE_DATA, Shop
+from tests.conftest import ROOT, SAMPLE_DATA, Shop, needs_sample_data
 from tests.powerbi.reader import Model, model_of
 
-SHOPS = ["shop", "online_retail", *(["olist"] if SAMPLE_DATA.is_dir() else [])]
+SHOPS = ["shop", "online_retail", pytest.param("olist", marks=[pytest.mark.slow, needs_sample_data])]
 
 
 @dataclass

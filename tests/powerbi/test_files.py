@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.errors import UsageError
 from pipeline.powerbi.files import project_files, project_zip, write_project
+from pipeline.powerbi.names import file_names
 from tests.conftest import ROOT, Shop
 from tests.powerbi.conftest import Exported
 from tests.powerbi.reader import written_model
@@ -86,6 +87,13 @@ def test_a_folder_with_something_else_and_a_mode_there_is_not_are_refused(export
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
     done = made.shop.cli("powerbi", "export", str(tmp_path / "x"), "--mode", "live")
     assert done.returncode == 2 and "there is no mode 'live'" in done.stderr and not (tmp_path / "x").exists()
+
+
+def test_names_make_safe_files() -> None:
+    made = file_names(["Sales", "sales", "../up", "a/b", "a\\b", "", "Été 2024"])
+    assert made["Sales"] == "Sales" and made["Été 2024"] == "Été 2024"
+    assert len({name.lower() for name in made.values()}) == len(made)
+    assert not any(set("/\\:.") & set(name) for name in made.values())
 
 
 def test_without_a_publication_it_says_what_to_do(tmp_path: Path) -> None:

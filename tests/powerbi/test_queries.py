@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from datetime import datetime
+from urllib.parse import urlencode
 
 import pytest
 
@@ -119,9 +120,10 @@ def test_the_parameters_are_what_a_person_is_asked_for() -> None:
     assert [one.name for one in parameters("directquery", None)] == ["PostgresServer", "PostgresDatabase"]
 
 
-def test_addresses_stay_under_power_querys_limit(exported: Make) -> None:
-    for name in SHOPS:
-        made = exported(name)
-        for table in with_trust(read_catalog(made.project, made.manifest)).tables:
-            address, options = request(table, "https://a-rather-long-name.example.com:8443/odata/v4/", "@000003/", (datetime(2024, 1, 1), datetime(2024, 2, 1)))
-            assert len(address) + sum(len(key) + len(value) * 1.5 for key, value in options.items()) < 2048
+@EACH
+def test_addresses_stay_under_power_querys_limit(exported: Make, name: str) -> None:
+    made = exported(name)
+    window = (datetime(2024, 1, 1), datetime(2024, 2, 1))
+    for table in with_trust(read_catalog(made.project, made.manifest)).tables:
+        address, options = request(table, "https://a-rather-long-name.example.com:8443/odata/v4/", "@000003/", window)
+        assert len(f"{address}?{urlencode(options)}") < 2048
