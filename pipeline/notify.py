@@ -30,6 +30,13 @@ def message_of(event: str, result: RunResult, published: str | None) -> Message:
     """Say what happened, what was done and what to do; names and numbers, never a value of the data."""
     flow, run = result.flow, result.run_id
     readers = f"Readers see version {published}." if published else "Nothing is published yet."
+    if event == "failure" and result.status == "withheld":
+        errors = [task.error or "" for task in result.tasks if task.status == "withheld"]
+        return Message(
+            event,
+            f"goldfeed: {flow} withheld its publication (run {run})",
+            "\n".join([*errors, f"Nothing was published. {readers}"]),
+        )
     if event == "failure":
         failed = [task for task in result.tasks if task.status == "failed"]
         lines = [
@@ -100,7 +107,7 @@ class Notifier:
 
     def _events(self, result: RunResult) -> list[str]:
         before = result.flow in self._failed
-        if result.status == "failed":
+        if result.status in ("failed", "withheld"):
             self._failed.add(result.flow)
             return [] if before else ["failure"]
         if result.status != "succeeded":

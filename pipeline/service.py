@@ -100,7 +100,8 @@ class Service:
                     note_dues(database, name, [(now, "begun")], now)
                     last[name] = now
             cut_off = flows_whose_last_run(database, "interrupted")
-            self.notifier.begin(set(flows_whose_last_run(database, "failed")))
+            bad = {*flows_whose_last_run(database, "failed"), *flows_whose_last_run(database, "withheld")}
+            self.notifier.begin(bad)
         self._plan_next(last)
         for name in cut_off:
             if name in self.project.flows and not self.stop.is_set():

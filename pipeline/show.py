@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-_COLOURS = {"succeeded": "green", "failed": "red", "skipped": "yellow", "unchanged": "dim", "rejected": "red"}
+_COLOURS = {"succeeded": "green", "failed": "red", "skipped": "yellow", "withheld": "yellow", "unchanged": "dim", "rejected": "red"}
 
 
 def out() -> Console:
