@@ -120,7 +120,7 @@ def _verify_part(run: Run, contract: Contract, checks: tuple[Check, ...], change
             each,
             "changed" if changed else "all",
         )
-        if record.outcome == FAILED:
+        if record.outcome == FAILED and check.severity == "error":  # those of warnings are counted
             record = _show_rows(run, contract, check, record, found.failing.get(check.path), condition)
         records.append(record)
     return records
