@@ -20,3 +20,10 @@ async def on_error(request: Request, error: Exception) -> Response:
     """Starlette's handler for the tree of errors."""
     assert isinstance(error, GoldfeedError)
     return error_answer(error)
+
+
+def internal_error() -> RequestError:
+    """What is said of a mistake of ours."""
+    return RequestError(
+        "something went wrong on our side", status=500, code="InternalError", do="see the log of the service"
+    )
