@@ -74,6 +74,15 @@ class Context:
         self.values.append(value)
         return f"${len(self.values)}"
 
+    def safe(self, sql: str) -> str:
+        """What can fail for some values. DuckDB may calculate it for rows that the reader may not see, so for such a reader
+        it must not fail but be null: an error would tell of them. Raises RequestError (501) where that cannot be."""
+        if not any(entity.limited for entity in self.model.entities.values()):
+            return sql
+        if "SELECT" in sql:
+            raise unsupported("calculating with $count")
+        return f"TRY({sql})"
+
     def statement(self, sql: str) -> tuple[str, list[Any]]:
         """The statement and its values, without those it does not name (the 5 of `5 gt null`): DuckDB refuses them."""
         named = sorted({int(found[1]) for found in _PLACE.finditer(sql) if found[1]})
