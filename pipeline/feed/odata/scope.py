@@ -67,6 +67,7 @@ class Context:
     model: Model
     now: datetime
     values: list[Any] = field(default_factory=list)
+    singles: set[str] = field(default_factory=set)  # entity sets of which one row is taken for one of another
     _names: int = 0
 
     def bind(self, value: Any) -> str:
@@ -141,6 +142,7 @@ class Scope:
             raise wrong(f"{name} leads to many rows", "use any, all or $count")
         if name not in self._joins:
             target = self.target(link)
+            self.context.singles.add(link.target)
             one = self.field_of(link.own)
             self._joins[name] = target
             target.joins = self.joins  # what is joined further on comes after it, in one list
