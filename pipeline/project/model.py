@@ -47,6 +47,14 @@ class Header(BaseModel):
         default_factory=dict, description="name: condition; a row that breaks one is set aside"
     )
     columns: dict[str, str] = Field(default_factory=dict, description="column: one sentence about it")
+    pii: dict[str, Literal["clear", "masked"]] = Field(
+        default_factory=dict,
+        description="column: clear, to publish personal data for roles that may see it; masked, by a Polars function",
+    )
+    lineage: dict[str, Texts] = Field(
+        default_factory=dict,
+        description="Polars: column: the table.column it is made of (default: every column of every input)",
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Header:
@@ -168,7 +176,7 @@ def _tables(select: exp.Query) -> dict[str, int]:
 
 def _fingerprint(header: Header, code: str) -> str:
     """What a change of which rebuilds the table: descriptions, blanks and comments do not count."""
-    facts = header.model_dump(exclude={"description", "columns", "foreign_keys"})
+    facts = header.model_dump(exclude={"description", "columns", "foreign_keys", "pii", "lineage"})
     return hashlib.sha256(json.dumps([facts, code], sort_keys=True).encode()).hexdigest()[:16]
 
 
