@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.landing.scan import FoundFile
 from pipeline.project.graph import Graph
-from pipeline.warehouse.ledger import TableState
+from pipeline.warehouse.ledger import KEY_CHANGED, TableState
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Situation:
     states and inputs are the ledger's; `published` is {table: version} of the
     last publication, None if there is none or its folder is gone. `again`: the
     files are held already and read anew; `rebuilt` are then rebuilt whole.
+    `remarked`: what is published marks other columns as personal data.
     """
 
     files: Mapping[str, list[FoundFile]]
@@ -47,6 +48,7 @@ class Situation:
     refresh: bool = False
     again: bool = False
     rebuilt: frozenset[str] = frozenset()
+    remarked: bool = False
 
 
 def plan(graph: Graph, now: Situation) -> list[PlannedTask]:
@@ -100,6 +102,8 @@ def _reason(graph: Graph, name: str, now: Situation, tasks: Mapping[str, Planned
         return "asked for by the backfill"
     if state is None:
         return "it was never built"
+    if state.fingerprint == KEY_CHANGED:
+        return "the key of its tokens has changed"
     if state.fingerprint != model.fingerprint:
         return "its model has changed" if state.fingerprint else "files below it were read again"
     above = [
@@ -122,4 +126,6 @@ def _publish_reason(graph: Graph, now: Situation, tasks: Mapping[str, PlannedTas
         return "nothing is published"
     if held and held != now.published:
         return "gold has changed since the last publication"
+    if held and now.remarked:
+        return "other columns are marked as personal data"
     return None

@@ -17,6 +17,7 @@ from pipeline.landing.archive import archived
 from pipeline.landing.scan import FoundFile, Landing, scan
 from pipeline.planner import PlannedTask, Situation, plan
 from pipeline.project.graph import select
+from pipeline.project.personal import with_tokens
 from pipeline.project.project import Project
 from pipeline.published import MANIFEST
 from pipeline.results import RunResult, TaskResult
@@ -25,7 +26,7 @@ from pipeline.steps.build import build
 from pipeline.steps.context import Policy, Reporter, Run, Silent, StepResult
 from pipeline.steps.ingest import ingest
 from pipeline.steps.limits import within
-from pipeline.steps.publish import last_publication, publish, reconcile
+from pipeline.steps.publish import last_publication, publish, reconcile, remarked
 from pipeline.warehouse import ledger
 from pipeline.warehouse.changes import forget
 from pipeline.warehouse.compact import forget_copy
@@ -59,6 +60,7 @@ def open_warehouse(project: Project, clock: Clock) -> Database:
     try:
         forget_copy(settings)
         ledger.migrate(database, clock.now())
+        ledger.note_key(database, with_tokens(project.graph))
         ledger.close_open_runs(database, clock.now())
         reconcile(database, settings, clock.now())
     except BaseException:
@@ -91,6 +93,7 @@ def look(project: Project, database: Database, order: Order) -> tuple[Situation,
         refresh=order.full_refresh,
         again=order.again is not None,
         rebuilt=frozenset(selected or ()).difference(graph.sources) if order.again else frozenset(),
+        remarked=there and last is not None and remarked(project, last["version"]),
     )
     return situation, landing
 

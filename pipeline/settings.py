@@ -135,6 +135,10 @@ class Settings:
         return self.home / "warehouse.duckdb"
 
     @property
+    def secrets(self) -> Path:
+        return self.home / "secrets"
+
+    @property
     def scratch(self) -> Path:
         return self.home / "tmp"
 
