@@ -13,21 +13,21 @@ from pipeline.abreast import abreast, is_light
 from pipeline.clock import Clock
 from pipeline.errors import GoldfeedError, TransientError
 from pipeline.failpoints import failpoint
-from pipeline.landing.archive import archived
 from pipeline.landing.scan import FoundFile, Landing, scan
 from pipeline.planner import PlannedTask, Situation, plan
 from pipeline.project.graph import select
+from pipeline.project.personal import with_tokens
 from pipeline.project.project import Project
 from pipeline.published import MANIFEST
 from pipeline.results import RunResult, TaskResult
-from pipeline.steps.again import Period, files_of
+from pipeline.steps.again import Period, archived_files, files_of
 from pipeline.steps.build import build
 from pipeline.steps.check import check_again, stopped
 from pipeline.steps.context import Policy, Reporter, Run, Silent, StepResult
 from pipeline.steps.gate import in_the_way, unchecked, withheld
 from pipeline.steps.ingest import ingest
 from pipeline.steps.limits import within
-from pipeline.steps.publish import last_publication, publish, reconcile
+from pipeline.steps.publish import last_publication, publish, reconcile, remarked
 from pipeline.steps.state import tell_readers
 from pipeline.warehouse import ledger
 from pipeline.warehouse.audits import Audits
@@ -63,6 +63,7 @@ def open_warehouse(project: Project, clock: Clock) -> Database:
     try:
         forget_copy(settings)
         ledger.migrate(database, clock.now())
+        ledger.note_key(database, with_tokens(project.graph))
         ledger.close_open_runs(database, clock.now())
         reconcile(database, settings, clock.now())
     except BaseException:
@@ -78,7 +79,7 @@ def look(project: Project, database: Database, order: Order, now: datetime) -> t
     selected = select(graph, order.select) if order.select else None
     files: Mapping[str, list[FoundFile]] = landing.by_source
     if order.from_archive:
-        files = _archived_files(project, database)
+        files = archived_files(settings.archive, database)
     elif order.again:
         wanted = graph.upstream(selected) if selected else set(graph.sources)
         files = files_of(
@@ -95,6 +96,7 @@ def look(project: Project, database: Database, order: Order, now: datetime) -> t
         refresh=order.full_refresh,
         again=order.again is not None,
         rebuilt=frozenset(selected or ()).difference(graph.sources) if order.again else frozenset(),
+        remarked=there and last is not None and remarked(project, last["version"]),
     )
     due = unchecked(project, Audits().load(database), situation.states, now)
     return replace(situation, unchecked=due), landing
@@ -111,16 +113,6 @@ def empty_situation(project: Project, order: Order) -> Situation:
         selected=select(project.graph, order.select) if order.select else None,
         refresh=order.full_refresh,
     )
-
-
-def _archived_files(project: Project, database: Database) -> dict[str, list[FoundFile]]:
-    """Files of archive/ that the warehouse does not hold, by source, in the order in which they came."""
-    known, found = ledger.known_files(database), dict[str, list[FoundFile]]()
-    for sha256, path, delivery in archived(project.settings.archive):
-        if sha256 not in known:
-            info = path.stat()
-            found.setdefault(delivery.source, []).append(FoundFile(path, delivery.name, info.st_size, info.st_mtime_ns))
-    return found
 
 
 def execute(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from pipeline.project.contract import SUFFIX, find_contracts
 from pipeline.project.flow import Flow, FlowFile
 from pipeline.project.graph import LAYERS, Graph, build_graph, select
 from pipeline.project.model import Model, read_model
+from pipeline.project.personal import Personal, personal_data
 from pipeline.project.role import RoleFile, check_roles
 from pipeline.project.source import Source, read_source
 from pipeline.project.yamlfile import checked, line_of, read_yaml
@@ -52,6 +53,7 @@ class Project:
     flows: dict[str, Flow]
     channels: dict[str, ChannelFile]
     roles: dict[str, RoleFile]
+    personal: Personal = field(default_factory=dict)
 
 
 def load_project(folder: Path, *, home: Path | None, environ: Mapping[str, str]) -> Project:
@@ -69,6 +71,7 @@ def load_project(folder: Path, *, home: Path | None, environ: Mapping[str, str])
         flows=_flows(file, graph, folder / "goldfeed.yml"),
         channels=file.notify,
         roles=file.roles,
+        personal=personal_data(graph),
     )
 
 
