@@ -13,6 +13,7 @@ from pipeline.project.channel import ChannelFile
 from pipeline.project.flow import FlowFile
 from pipeline.project.model import Header
 from pipeline.project.project import ProjectFile
+from pipeline.project.promise import Deadline, TableFile
 from pipeline.project.role import RoleFile
 from pipeline.project.source import Column, SourceFile
 from pipeline.settings import SETTINGS, Setting
@@ -55,6 +56,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "docs/start.md": lambda: keys_table(ProjectFile),
     "docs/service.md": lambda: keys_table(FlowFile),
     "docs/feed.md#roles": lambda: keys_table(RoleFile),
+    "docs/service.md#tables": lambda: keys_table(TableFile),
+    "docs/service.md#deadlines": lambda: keys_table(Deadline),
     "docs/service.md#channels": lambda: keys_table(ChannelFile),
 }
 

@@ -164,16 +164,17 @@ def execute(
         version,
         clock.seconds() - began,
         tuple(result for result, _ in results),
-        (*notes, *(note for _, step in results for note in step.notes), *_lateness(run)),
+        (*notes, *(note for _, step in results for note in step.notes), *_lateness(run, results)),
         _accounting(database, run.run_id),
     )
 
 
-def _lateness(run: Run) -> tuple[str, ...]:
-    took = run.clock.seconds() - run.began
-    return (
-        (f"the run took {took:.0f} s, longer than its SLA of {run.policy.sla:.0f} s",) if took > run.policy.sla else ()
-    )
+def _lateness(run: Run, results: Sequence[Outcome]) -> tuple[str, ...]:
+    """The run and the tasks that took longer than was promised."""
+    took = [("the run", run.clock.seconds() - run.began, run.policy.sla)]
+    slas = run.policy.slas
+    took += [(task.task, task.seconds, slas[task.table]) for task, _ in results if task.table in slas]
+    return tuple(f"{what} took {s:.0f} s, longer than its SLA of {sla:.0f} s" for what, s, sla in took if s > sla)
 
 
 def _floors(project: Project, database: Database) -> dict[str, int]:
@@ -259,7 +260,7 @@ def _do(run: Run, task: PlannedTask, order: Order) -> tuple[TaskResult, StepResu
             with attempt:
                 attempts += 1
                 recorded.clear()
-                with within(run, task.name):
+                with within(run, task.name, task.table):
                     step = _step(run, task, order, record)
     except GoldfeedError as error:
         recorded.clear()

@@ -6,19 +6,17 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.commands.runs import run as run_once
 from pipeline.demo.drip import Drip
+from pipeline.door import Door
 from pipeline.errors import UsageError
 from pipeline.log import logger
-from pipeline.notify import Message, address_of, send
+from pipeline.notify import address_of, send
+from pipeline.outbox import Message
 from pipeline.project.project import Project
-from pipeline.runner import Order
 from pipeline.service import Service
 from pipeline.show import out
-from pipeline.warehouse.database import open_database
 
 if TYPE_CHECKING:
     from pipeline.feed.serving import Parts
@@ -37,6 +35,8 @@ def serve(load: Callable[[], Project]) -> None:
         signal.signal(number, lambda *_: service.end())
     signal.signal(signal.SIGHUP, lambda *_: service.reread())
     settings.home.mkdir(parents=True, exist_ok=True)
+    door = Door(service)
+    door.open()
     server = start(settings, _parts(service), log)
     if os.environ.get("GOLDFEED_DEMO", "0") not in ("", "0"):
         threading.Thread(target=Drip(settings.home).run, args=(service.stop,), daemon=True).start()
@@ -45,6 +45,7 @@ def serve(load: Callable[[], Project]) -> None:
         service.serve()
     finally:
         server.stop()
+        door.close()
         log.info("stopped")
 
 
@@ -62,36 +63,6 @@ def _parts(service: Service) -> Parts:
     from pipeline.feed.serving import Parts
 
     return Parts(roles=lambda: service.project.roles, live=live, ready=ready, clock=service.clock)
-
-
-def retry(project: Project, run_id: int, *, quiet: bool, json_out: bool) -> bool:
-    """Run again what failed in a run, and what was skipped for it. Returns whether it went well."""
-    names = _unfinished(project, run_id)
-    return run_once(project, Order(select=tuple(names)), quiet=quiet, json_out=json_out)
-
-
-def _unfinished(project: Project, run_id: int) -> list[str]:
-    if not Path(project.settings.warehouse).exists():
-        raise UsageError(f"there is no run {run_id}", where="retry", do="`goldfeed history` lists them")
-    database = open_database(project.settings, read_only=True)
-    try:
-        status = database.value("SELECT status FROM ledger.runs WHERE run_id = ?", [run_id])
-        rows = database.rows(
-            "SELECT DISTINCT table_name FROM ledger.tasks WHERE run_id = ? AND status IN ('failed', 'skipped')",
-            [run_id],
-        )
-    finally:
-        database.close()
-    if status is None:
-        raise UsageError(f"there is no run {run_id}", where="retry", do="`goldfeed history` lists them")
-    names = sorted({name for (name,) in rows} & {*project.graph.sources, *project.graph.models})
-    if status not in ("failed", "interrupted") or (status == "failed" and not names):
-        raise UsageError(
-            f"run {run_id} {status}: there is nothing to do again",
-            where="retry",
-            do="`goldfeed history` lists the runs",
-        )
-    return names or [*project.graph.order]
 
 
 def notify_test(project: Project) -> bool:

@@ -88,6 +88,7 @@ SETTINGS = (
     Setting("max_file_bytes", "100GB", "A larger file (unpacked) is rejected", _size),
     Setting("max_ratio", "200", "A compressed file that unpacks to more times its size is rejected", _count),
     Setting("max_line_bytes", "2MB", "A longer line is set aside", _size),
+    Setting("postgres_url", "", "PostgreSQL that reports ask (DirectQuery); its password: PGPASSWORD or PGPASSFILE", str),
     Setting("max_columns", "2000", "A file with more columns is rejected", _count),
 )
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -133,6 +134,7 @@ class Settings:
     max_ratio: int
     max_line_bytes: str
     max_columns: int
+    postgres_url: str
 
     @property
     def landing(self) -> Path:

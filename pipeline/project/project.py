@@ -79,7 +79,26 @@ def _flows(file: ProjectFile, graph: Graph, path: Path) -> dict[str, Flow]:
     chosen = {name: _tables_of(name, spec, graph, path) for name, spec in declared.items() if spec.select}
     taken = set().union(*chosen.values())
     rest = frozenset(graph.order) - taken
-    return {name: Flow(name, spec, chosen.get(name, rest)) for name, spec in declared.items()}
+    flows = {name: Flow(name, spec, chosen.get(name, rest)) for name, spec in declared.items()}
+    for flow in flows.values():
+        _check_tables(flow, path)
+    return flows
+
+
+def _check_tables(flow: Flow, path: Path) -> None:
+    """What a flow says of single tables is of its own tables; freshness and deadlines are of gold."""
+    for name, spec in flow.spec.tables.items():
+        where = f"{path}:{line_of(path.read_text(encoding='utf-8'), ('flows', flow.name, 'tables', name))}"
+        if name not in flow.tables:
+            near = get_close_matches(name, flow.tables, 1, 0.5)
+            advice = f"did you mean {near[0]}?" if near else "see `goldfeed plan`"
+            raise ProjectError(f"the flow {flow.name} has no table {name}", where=where, do=advice)
+        if not name.startswith("gold.") and (spec.freshness or spec.deadline):
+            raise ProjectError(
+                f"{name} has no readers, so it has no freshness and no deadline",
+                where=where,
+                do="give them to a gold table",
+            )
 
 
 def _check_channels(file: ProjectFile, path: Path) -> None:
