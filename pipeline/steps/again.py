@@ -60,7 +60,7 @@ def files_of(
 def archived_files(archive: Path, database: Database) -> dict[str, list[FoundFile]]:
     """Files of archive/ that the warehouse does not hold, by source, in the order in which they came."""
     known, found = known_files(database), dict[str, list[FoundFile]]()
-    for sha256, path, delivery in archived(archive):
+    for sha256, _, delivery in archived(archive):
         if sha256 not in known:
             found.setdefault(delivery.source, []).append(_archived(archive, sha256, delivery.name))
     return found
