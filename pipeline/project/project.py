@@ -16,6 +16,7 @@ from pipeline.project.contract import SUFFIX, find_contracts
 from pipeline.project.flow import Flow, FlowFile
 from pipeline.project.graph import LAYERS, Graph, build_graph, select
 from pipeline.project.model import Model, read_model
+from pipeline.project.retention import RetentionFile
 from pipeline.project.source import Source, read_source
 from pipeline.project.yamlfile import checked, line_of, read_yaml
 from pipeline.settings import Settings, load_settings
@@ -33,6 +34,9 @@ class ProjectFile(BaseModel):
         default_factory=dict, description="Groups of tables with a schedule, by name; default: one with all tables"
     )
     notify: dict[str, ChannelFile] = Field(default_factory=dict, description="Channels that hear of the flows, by name")
+    retention: RetentionFile = Field(
+        default_factory=RetentionFile, description="How long what is no longer needed is kept"
+    )
     settings: dict[str, Any] = Field(default_factory=dict, description="Values of docs/settings.md")
 
 
@@ -47,6 +51,7 @@ class Project:
     contracts: dict[str, Path]
     flows: dict[str, Flow]
     channels: dict[str, ChannelFile]
+    retention: RetentionFile
 
 
 def load_project(folder: Path, *, home: Path | None, environ: Mapping[str, str]) -> Project:
@@ -62,6 +67,7 @@ def load_project(folder: Path, *, home: Path | None, environ: Mapping[str, str])
         contracts=find_contracts(folder / "sql"),
         flows=_flows(file, graph, folder / "goldfeed.yml"),
         channels=file.notify,
+        retention=file.retention,
     )
 
 
