@@ -14,6 +14,7 @@ from pipeline.project.flow import FlowFile
 from pipeline.project.model import Header
 from pipeline.project.project import ProjectFile
 from pipeline.project.promise import Deadline, TableFile
+from pipeline.project.retention import RetentionFile
 from pipeline.project.role import RoleFile
 from pipeline.project.source import Column, SourceFile
 from pipeline.settings import SETTINGS, Setting
@@ -58,6 +59,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "docs/feed.md#roles": lambda: keys_table(RoleFile),
     "docs/service.md#tables": lambda: keys_table(TableFile),
     "docs/service.md#deadlines": lambda: keys_table(Deadline),
+    "docs/service.md#retention": lambda: keys_table(RetentionFile),
     "docs/service.md#channels": lambda: keys_table(ChannelFile),
 }
 

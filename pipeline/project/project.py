@@ -17,6 +17,7 @@ from pipeline.project.flow import Flow, FlowFile
 from pipeline.project.graph import LAYERS, Graph, build_graph, select
 from pipeline.project.model import Model, read_model
 from pipeline.project.personal import Personal, personal_data
+from pipeline.project.retention import RetentionFile
 from pipeline.project.role import RoleFile, check_roles
 from pipeline.project.source import Source, read_source
 from pipeline.project.yamlfile import checked, line_of, read_yaml
@@ -38,6 +39,9 @@ class ProjectFile(BaseModel):
     roles: dict[str, RoleFile] = Field(
         default_factory=dict, description="What readers see, by role; `admin` and `reader` are built in"
     )
+    retention: RetentionFile = Field(
+        default_factory=RetentionFile, description="How long what is no longer needed is kept"
+    )
     settings: dict[str, Any] = Field(default_factory=dict, description="Values of docs/settings.md")
 
 
@@ -53,6 +57,7 @@ class Project:
     flows: dict[str, Flow]
     channels: dict[str, ChannelFile]
     roles: dict[str, RoleFile]
+    retention: RetentionFile
     personal: Personal = field(default_factory=dict)
 
 
@@ -72,6 +77,7 @@ def load_project(folder: Path, *, home: Path | None, environ: Mapping[str, str])
         channels=file.notify,
         roles=file.roles,
         personal=personal_data(graph),
+        retention=file.retention,
     )
 
 

@@ -42,12 +42,12 @@ def files_of(
 ) -> dict[str, list[FoundFile]]:
     """The files of a period that bronze holds, by source; a file without a date counts for the day it was loaded.
 
-    Raises PermanentError when archive/ has lost one of them.
+    What retention let go is left out: none of its rows counts. Raises PermanentError when archive/ has lost one of them.
     """
     names = [source.name for source in sources]
     rows = database.rows(
         "SELECT source, path, sha256, CAST(loaded_at AS DATE) FROM ledger.files WHERE list_contains(?, source) "
-        "ORDER BY file_id",
+        "AND file_id NOT IN (SELECT file_id FROM ledger.retired) ORDER BY file_id",
         [names],
     )
     found: dict[str, list[FoundFile]] = {}

@@ -7,6 +7,7 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def publish(run: Run) -> StepResult:
         failpoint("publish.before_commit")
     failpoint("publish.after_commit")
     swap(published, version)
-    _prune(published, run.project.settings.keep_versions)
+    prune(published, run.project.settings.keep_versions, run.project.retention.versions, run.now)
     failpoint("publish.after_prune")
     rows = sum(table["rows"] for table in tables.values())
     return StepResult("succeeded", rows_in=rows, rows_out=rows, version=version)
@@ -155,12 +156,20 @@ def _write_manifest(run: Run, beside: Path, version: str, tables: dict[str, Any]
     sync(beside)
 
 
-def _prune(published: Path, keep: int) -> None:
+def prune(published: Path, keep: int, age: float | None, now: datetime) -> None:
     """Remove the oldest versions; never the current one. A reader that holds a file open keeps it."""
-    kept = versions(published)[-keep:]
-    for version in versions(published):
-        if version not in kept and version != current(published):
-            shutil.rmtree(published / version)
+    for version in prunable(published, keep, age, now):
+        shutil.rmtree(published / version)
+
+
+def prunable(published: Path, keep: int, age: float | None, now: datetime) -> list[str]:
+    """The versions beside the last `keep` that are older than `age` seconds, and not the current one."""
+    pointed = current(published)
+    old = [version for version in versions(published)[:-keep] if version != pointed]
+    if not age:
+        return old
+    before = (now - timedelta(seconds=age)).isoformat()
+    return [version for version in old if read_manifest(published, version)["published_at"] < before]
 
 
 def roll_back(database: Database, settings: Settings, version: str | None, now: Any) -> str:
