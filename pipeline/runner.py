@@ -27,6 +27,7 @@ from pipeline.steps.context import Policy, Reporter, Run, Silent, StepResult
 from pipeline.steps.gate import in_the_way, unchecked, withheld
 from pipeline.steps.ingest import ingest
 from pipeline.steps.limits import within
+from pipeline.steps.profile import find_anomalies
 from pipeline.steps.publish import last_publication, publish, reconcile
 from pipeline.warehouse import ledger
 from pipeline.warehouse.audits import Audits
@@ -152,6 +153,7 @@ def execute(
     run.audits.load(database)
     ledger.start_run(database, run.run_id, flow, now)
     results = _do_all(run, tasks, order)
+    unusual = find_anomalies(run)
     failed = [result for result, _ in results if result.status == "failed"]
     held_back = [result for result, _ in results if result.status in ("withheld", "skipped")]
     left = run.stop.is_set() and any(result.status in ("skipped", "failed") for result, _ in results)
@@ -169,7 +171,7 @@ def execute(
         version,
         clock.seconds() - began,
         tuple(result for result, _ in results),
-        (*notes, *(note for _, step in results for note in step.notes), *_lateness(run)),
+        (*notes, *(note for _, step in results for note in step.notes), *unusual, *_lateness(run)),
         ledger.accounting(database, run.run_id),
     )
 

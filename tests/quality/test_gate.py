@@ -13,7 +13,7 @@ from pipeline.service import Service
 from pipeline.steps.gate import in_the_way, withheld
 from pipeline.warehouse.audits import last_audits
 from tests.conftest import Shop
-from tests.quality.little import GOOD, agree, attributes, results
+from tests.quality.little import GOOD, agree, attributes
 
 MODEST = f"- name: amount\n  checks: [{{invalid: {{valid_max: 50, {attributes()}}}}}]"
 TOO_MUCH = "3,cy,paid,500.00,2024-01-03"
