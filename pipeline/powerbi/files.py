@@ -12,9 +12,10 @@ from typing import Any
 
 from pipeline.errors import UsageError
 from pipeline.powerbi.catalog import Catalog, read_catalog
+from pipeline.powerbi.connections import pbids
 from pipeline.powerbi.model import model_files
 from pipeline.powerbi.names import file_names, tag
-from pipeline.powerbi.queries import FEED_URL, MODES
+from pipeline.powerbi.queries import MODES
 from pipeline.powerbi.report import report_files
 from pipeline.powerbi.roles import roles_of
 from pipeline.powerbi.trust import with_trust
@@ -39,7 +40,7 @@ def project_files(
     model = model_files(catalog, mode, url, roles_of(project.folder), _groups(project, catalog))
     files = {
         f"{name}.pbip": _json(_shortcut(name)),
-        f"{name}.pbids": pbids(url if mode == "import" and url else FEED_URL),
+        f"{name}.pbids": pbids(url if mode == "import" else None),
         ".gitignore": "**/.pbi/localSettings.json\n**/.pbi/cache.abf\n",
         f"{name}.SemanticModel/.platform": _json(_platform("SemanticModel", name)),
         f"{name}.SemanticModel/definition.pbism": _json(_pbism()),
@@ -83,18 +84,17 @@ def write_project(folder: Path, files: Mapping[str, str]) -> None:
     ]:
         if str(old.relative_to(folder)) not in files:
             old.unlink()
+    write_files(folder, files)
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Write files under a folder, each beside and then renamed."""
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(f"{path.name}.part")
         beside.write_text(text, encoding="utf-8", newline="\n")
         os.replace(beside, path)
-
-
-def pbids(url: str) -> str:
-    """The connection file: opened, Power BI asks for the password and shows the tables."""
-    details = {"protocol": "odata", "address": {"url": url.rstrip("/") + "/"}}
-    return _json({"version": "0.1", "connections": [{"details": details, "options": {}, "mode": "Import"}]})
 
 
 def _json(value: Any) -> str:
