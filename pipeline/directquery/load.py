@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,8 +43,9 @@ def load(settings: Settings, url: str, project: Path) -> tuple[str, int]:
 
 
 def _stamp(snapshot: Snapshot, roles: Roles) -> str:
-    """What the schema's comment says: the version, and the roles it was loaded for."""
-    return f"goldfeed {snapshot.version} {snapshot.manifest['published_at']} {sorted(roles.items())!r}"
+    """What the schema's comment says: the version, and a hash of the roles it was loaded for."""
+    said = hashlib.sha256(repr(sorted(roles.items())).encode()).hexdigest()[:16]
+    return f"goldfeed {snapshot.version} {snapshot.manifest['published_at']} roles {said}"
 
 
 def loaded_version(server: Server) -> str | None:

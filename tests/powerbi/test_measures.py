@@ -49,6 +49,7 @@ EXPECTED: dict[str, dict[str, tuple[str | None, str | None, str | None]]] = {
         "Revenue Growth on Last Year %": (None, None, None),
         "Revenue Running Total": ("1259860.59", "1086085.63", "752042.57"),
         "Revenue Rolling 28 Days": ("507818.02", "526875.33", "494125.78"),
+        "Freight Share": ("0.012060", "0.011969", "0.012587"),
     },
     "olist": {
         "Orders": ("8135", "537", "250"),
