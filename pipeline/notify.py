@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +84,7 @@ class Notifier:
         self._log, self._stop, self._first_wait = log, stop, first_wait
         self._waiting: queue.Queue[tuple[str, str, Message]] = queue.Queue()
         self._failed: set[str] = set()
+        self._tally: Counter[tuple[str, str]] = Counter()
         self._thread = threading.Thread(target=self._deliver_all, daemon=True)
         self._thread.start()
 
@@ -127,10 +129,16 @@ class Notifier:
     def _deliver(self, name: str, address: str, message: Message) -> None:
         wait = self._first_wait
         while not send(address, message):
+            self._tally[name, "failed"] += 1
             self._log.warning(
                 "word could not be sent, and is sent again", channel=name, event_sent=message.event, wait=wait
             )
             if self._stop.wait(wait):
                 return
             wait = min(wait * 2, _LONGEST_WAIT)
+        self._tally[name, "sent"] += 1
         self._log.info("word was sent", channel=name, event_sent=message.event)
+
+    def tally(self) -> dict[tuple[str, str], int]:
+        """(channel, sent or failed) -> how often, since the start."""
+        return dict(self._tally)

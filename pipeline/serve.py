@@ -13,7 +13,10 @@ from pathlib import Path
 from pipeline.commands.runs import run as run_once
 from pipeline.demo.drip import Drip
 from pipeline.errors import UsageError
+from pipeline.feed.counters import FeedCounters
 from pipeline.log import logger
+from pipeline.metrics.exporter import Exporter, metrics_server
+from pipeline.metrics.live import Pulse
 from pipeline.notify import Message, address_of, send
 from pipeline.project.project import Project
 from pipeline.runner import Order
@@ -35,14 +38,34 @@ def serve(load: Callable[[], Project]) -> None:
     settings.home.mkdir(parents=True, exist_ok=True)
     server = health_server(service, settings.http_host, settings.http_port)
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    scraped = metrics_server(_exporter(service, FeedCounters()), settings.http_host, settings.metrics_port)
+    threading.Thread(target=scraped.serve_forever, daemon=True).start()
     if os.environ.get("GOLDFEED_DEMO", "0") not in ("", "0"):
         threading.Thread(target=Drip(settings.home).run, args=(service.stop,), daemon=True).start()
-    log.info("serving", flows=sorted(service.project.flows), host=settings.http_host, port=server.server_port)
+    log.info(
+        "serving",
+        flows=sorted(service.project.flows),
+        host=settings.http_host,
+        port=server.server_port,
+        metrics=scraped.server_port,
+    )
     try:
         service.serve()
     finally:
         server.shutdown()
+        scraped.shutdown()
         log.info("stopped")
+
+
+def _exporter(service: Service, counters: FeedCounters) -> Exporter:
+    pulse = Pulse(
+        next_runs=service.next_runs,
+        turned=service.turned,
+        notifications=service.notifier.tally,
+        memory=service.memory,
+        feed=counters,
+    )
+    return Exporter(lambda: service.project, service.reading, pulse, service.clock, service.log)
 
 
 def health_server(service: Service, host: str, port: int) -> ThreadingHTTPServer:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -23,7 +24,7 @@ from pipeline.published import current
 from pipeline.results import RunResult
 from pipeline.runner import Order, execute, open_warehouse
 from pipeline.steps.context import Policy
-from pipeline.warehouse.database import Database
+from pipeline.warehouse.database import Database, open_database
 from pipeline.warehouse.dues import last_dues, note_dues, settle_due, waiting_dues
 from pipeline.warehouse.ledger import flows_whose_last_run
 
@@ -62,6 +63,7 @@ class Service:
         self.notifier = Notifier(self.log, self.stop)
         self._scheduler = BackgroundScheduler(timezone="UTC")
         self._database: Database | None = None
+        self._door = threading.Lock()
 
     # ---------------------------------------------------------------- the loop
     def serve(self, poll: float = 1.0) -> None:
@@ -240,6 +242,34 @@ class Service:
     def _open(self) -> _Held:
         return _Held(self)
 
+    # ---------------------------------------------------------------- for those who look
+    @contextmanager
+    def reading(self) -> Iterator[Database]:
+        """The warehouse for a short look: beside the run under way, or opened for it between runs."""
+        with self._door:
+            settings = self.project.settings
+            database = self._database.another() if self._database else open_database(settings, read_only=True)
+            try:
+                yield database
+            finally:
+                database.close()
+
+    def memory(self) -> int:
+        """Bytes the engine holds for the warehouse; 0 between runs."""
+        if self._database is None:
+            return 0
+        with self.reading() as database:
+            return int(database.value("SELECT coalesce(sum(memory_usage_bytes), 0) FROM duckdb_memory()"))
+
+    def next_runs(self) -> dict[str, datetime | None]:
+        """When each flow with a schedule is due next."""
+        return dict(self._next)
+
+    def turned(self) -> datetime:
+        """When the loop last turned; now, while a run is on."""
+        now = self.clock.now()
+        return now if self.running else now - timedelta(seconds=self.clock.seconds() - self.alive_at)
+
     # ---------------------------------------------------------------- health
     def ready(self) -> tuple[bool, str]:
         """Whether readers have something to read, or a first run is under way; and a word on it."""
@@ -255,13 +285,15 @@ class _Held:
         self._service = service
 
     def __enter__(self) -> Database:
-        self._database = open_warehouse(self._service.project, self._service.clock)
-        self._service._database = self._database
+        with self._service._door:
+            self._database = open_warehouse(self._service.project, self._service.clock)
+            self._service._database = self._database
         return self._database
 
     def __exit__(self, *_: object) -> None:
-        self._service._database = None
-        self._database.close()
+        with self._service._door:
+            self._service._database = None
+            self._database.close()
 
 
 def policy_of(flow: Flow) -> Policy:

@@ -72,6 +72,7 @@ SETTINGS = (
     Setting("group_bytes", "64MB", "CSV read into one transaction: more is faster, less is leaner", _size),
     Setting("http_host", "127.0.0.1", "Address on which the service answers", str),
     Setting("http_port", "8080", "Port on which the service answers", _port),
+    Setting("metrics_port", "9464", "Port on which Prometheus finds the metrics", _port),
     Setting("max_file_bytes", "100GB", "A larger file (unpacked) is rejected", _size),
     Setting("max_ratio", "200", "A compressed file that unpacks to more times its size is rejected", _count),
     Setting("max_line_bytes", "2MB", "A longer line is set aside", _size),
@@ -108,6 +109,7 @@ class Settings:
     compact_from: str
     http_host: str
     http_port: int
+    metrics_port: int
     group_bytes: str
     max_file_bytes: str
     max_ratio: int
