@@ -78,7 +78,7 @@ def all_at_once(flows: int) -> None:
         began = time.perf_counter()
         service.turn(now[0])
         took = time.perf_counter() - began
-        with service._open() as database:
+        with service.keeper.reading(service.project) as database:
             tasks = database.value("SELECT count(*) FROM ledger.tasks WHERE status = 'succeeded' AND table_name <> 'gold'")
             inside = database.value("SELECT sum(seconds) FROM ledger.tasks")
         print(

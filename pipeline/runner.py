@@ -26,6 +26,7 @@ from pipeline.steps.context import Policy, Reporter, Run, Silent, StepResult
 from pipeline.steps.ingest import ingest
 from pipeline.steps.limits import within
 from pipeline.steps.publish import last_publication, publish, reconcile
+from pipeline.steps.state import tell_readers
 from pipeline.warehouse import ledger
 from pipeline.warehouse.changes import forget
 from pipeline.warehouse.compact import forget_copy
@@ -155,6 +156,7 @@ def execute(
     failpoint("run.before_finish")
     ledger.finish_run(database, run.run_id, status, clock.now(), version, failed[0].error if failed else None)
     failpoint("run.after_finish")
+    tell_readers(database, project, clock.now())
     return RunResult(
         run.run_id,
         flow,
@@ -162,16 +164,17 @@ def execute(
         version,
         clock.seconds() - began,
         tuple(result for result, _ in results),
-        (*notes, *(note for _, step in results for note in step.notes), *_lateness(run)),
+        (*notes, *(note for _, step in results for note in step.notes), *_lateness(run, results)),
         _accounting(database, run.run_id),
     )
 
 
-def _lateness(run: Run) -> tuple[str, ...]:
-    took = run.clock.seconds() - run.began
-    return (
-        (f"the run took {took:.0f} s, longer than its SLA of {run.policy.sla:.0f} s",) if took > run.policy.sla else ()
-    )
+def _lateness(run: Run, results: Sequence[Outcome]) -> tuple[str, ...]:
+    """The run and the tasks that took longer than was promised."""
+    took = [("the run", run.clock.seconds() - run.began, run.policy.sla)]
+    slas = run.policy.slas
+    took += [(task.task, task.seconds, slas[task.table]) for task, _ in results if task.table in slas]
+    return tuple(f"{what} took {s:.0f} s, longer than its SLA of {sla:.0f} s" for what, s, sla in took if s > sla)
 
 
 def _floors(project: Project, database: Database) -> dict[str, int]:
@@ -257,7 +260,7 @@ def _do(run: Run, task: PlannedTask, order: Order) -> tuple[TaskResult, StepResu
             with attempt:
                 attempts += 1
                 recorded.clear()
-                with within(run, task.name):
+                with within(run, task.name, task.table):
                     step = _step(run, task, order, record)
     except GoldfeedError as error:
         recorded.clear()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from pipeline.clock import Clock
+from pipeline.commands.base import writing
 from pipeline.feed.snapshot import open_snapshot
 from pipeline.project.project import Project, load_project
 from pipeline.results import RunResult
@@ -96,11 +97,8 @@ class Shop:
 
     def warehouse(self, sql: str) -> list[tuple[Any, ...]]:
         """Ask bronze, silver, gold or ledger."""
-        database = open_warehouse(self.project(), Clock())
-        try:
+        with writing(self.project(), wait=20) as database:  # a service may have it open for a moment
             return database.rows(sql)
-        finally:
-            database.close()
 
     def quarantine(self) -> list[tuple[Any, ...]]:
         """(source, line, reason, raw) of all rows set aside, in order."""

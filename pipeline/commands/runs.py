@@ -5,11 +5,12 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
 from pipeline import runner, show
-from pipeline.commands.base import reading, writing
+from pipeline.commands.base import alone, ended, reading, stop_of_call, writing
 from pipeline.errors import UsageError, WarehouseBusy
 from pipeline.forecast import forecast
 from pipeline.landing.scan import shown
@@ -35,7 +36,8 @@ def run(project: Project, wanted: Order, *, quiet: bool, json_out: bool) -> bool
         well = run_in(project, database, wanted, quiet=quiet, json_out=json_out)
         large = _wasteful(project.settings, database)
     if large:
-        compact(project.settings)
+        with alone():
+            compact(project.settings)
     return well
 
 
@@ -47,11 +49,9 @@ def _wasteful(settings: Settings, database: Database) -> bool:
 
 def run_in(project: Project, database: Database, wanted: Order, *, quiet: bool, json_out: bool) -> bool:
     """Run once in an open warehouse and show it. Returns whether it went well."""
-    if quiet or json_out:
-        result = runner.execute(project, database, wanted, reporter=Silent())
-    else:
-        with show.Bars() as bars:
-            result = runner.execute(project, database, wanted, reporter=bars)
+    with nullcontext(Silent()) if quiet or json_out else show.bars() as reporter:
+        result = runner.execute(project, database, wanted, reporter=reporter, stop=stop_of_call())
+    ended(result)
     if json_out:
         show.print_json(result.as_dict())
     else:

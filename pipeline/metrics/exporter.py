@@ -21,6 +21,7 @@ from pipeline.metrics.families import Sheet
 from pipeline.metrics.ledger import read_ledger
 from pipeline.metrics.live import Pulse, Sizes, read_live
 from pipeline.project.project import Project
+from pipeline.published import current
 from pipeline.settings import Settings
 from pipeline.warehouse.database import Database
 
@@ -54,7 +55,7 @@ class Exporter:
             return self._ledger_part(project) + self._live_part(project) + generate_latest(self._process)
 
     def _ledger_part(self, project: Project) -> bytes:
-        state = _ledger_state(project.settings)
+        state = (_ledger_state(project.settings), current(project.settings.published))
         same = state == self._state and project is self._read_for
         if same or not project.settings.warehouse.exists():
             return self._ledger

@@ -7,7 +7,9 @@ from typing import Any
 
 from pipeline.metrics.families import RUN_BUCKETS, TASK_BUCKETS, Sheet
 from pipeline.project.project import Project
+from pipeline.published import current
 from pipeline.warehouse.database import Database, Row
+from pipeline.warehouse.promises import open_misses, seen_as_of
 
 STATUSES = ("succeeded", "failed", "withheld", "interrupted")
 REASONS = 40  # reasons of quarantine a source shows by name; they come from sql/, so there are few
@@ -156,19 +158,19 @@ def _tables(database: Database, project: Project, sheet: Sheet) -> None:
         for outcome, many in outcomes.items():
             sheet.add("table_rows", many, layer, table, outcome)
         sheet.add("table_updated_timestamp_seconds", stamp(built_at), layer, table)
-    _freshness(database, project, sheet)
+    _promises(database, project, sheet)
 
 
-def _freshness(database: Database, project: Project, sheet: Sheet) -> None:
-    """Up to when each gold table holds what had arrived: the last good run of its flow, or a due one that found nothing new."""
-    rows = database.rows(
-        "SELECT flow, max(moment) FROM (SELECT flow, started_at AS moment FROM ledger.runs WHERE status = 'succeeded' UNION ALL "
-        "SELECT flow, due_at FROM ledger.due WHERE state = 'done' AND run_id IS NULL) GROUP BY flow"
-    )
-    for flow, at in rows:
-        for table in sorted(project.flows[flow].tables) if flow in project.flows else ():
-            if table.startswith("gold."):
-                sheet.add("table_fresh_timestamp_seconds", stamp(at), table)
+def _promises(database: Database, project: Project, sheet: Sheet) -> None:
+    """Of when what readers see of each gold table is, and which promises of tables are broken."""
+    for table, at in sorted(seen_as_of(database, current(project.settings.published)).items()):
+        if _known(project, table):
+            sheet.add("table_fresh_timestamp_seconds", stamp(at), table)
+    broken = {(miss.kind, miss.table) for miss in open_misses(database)}
+    for flow in project.flows.values():
+        for table in sorted(table for table in flow.tables if table.startswith("gold.")):
+            for kind in ("freshness", "deadline"):
+                sheet.add("promise_broken", (kind, table) in broken, kind, table)
 
 
 def _files(database: Database, project: Project, sheet: Sheet) -> None:

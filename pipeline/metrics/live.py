@@ -22,7 +22,6 @@ from pipeline.project.project import Project
 from pipeline.published import current, versions
 from pipeline.settings import Settings, bytes_of
 
-FRESHNESS = 86_400.0  # how old a gold table may be, where nothing else is said
 _ARRIVAL_LIMIT, _SCHEDULE_LIMIT = 3600.0, 25 * 3600.0  # seconds a file may wait
 _SIZES_LAST = 60.0  # seconds that the size of a folder is believed
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
@@ -67,8 +66,11 @@ def _flows(project: Project, pulse: Pulse, sheet: Sheet) -> None:
         when = due.get(name)
         if when is not None:
             sheet.add("next_run_timestamp_seconds", stamp(when), name)
-    for table in project.graph.layer("gold"):
-        sheet.add("freshness_limit_seconds", FRESHNESS, table)
+        for table in sorted(table for table in flow.tables if table.startswith("gold.")):
+            one = flow.spec.tables.get(table)
+            limit = (one.freshness if one else None) or flow.spec.freshness
+            if limit is not None:
+                sheet.add("freshness_limit_seconds", limit, table)
     turned = pulse.turned()
     if turned is not None:
         sheet.add("scheduler_turn_timestamp_seconds", stamp(turned))
@@ -166,9 +168,9 @@ def _feed(pulse: Pulse, sheet: Sheet) -> None:
 
 
 def _certificate(settings: Settings, sheet: Sheet) -> None:
-    path = getattr(settings, "tls_certificate", "")
-    if path:
-        sheet.add("certificate_expiry_timestamp_seconds", certificate_end(Path(path)).timestamp())
+    if settings.tls_certificate:
+        end = certificate_end(Path(settings.tls_certificate))
+        sheet.add("certificate_expiry_timestamp_seconds", end.timestamp())
 
 
 def certificate_end(path: Path) -> datetime:

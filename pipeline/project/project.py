@@ -17,6 +17,7 @@ from pipeline.project.flow import Flow, FlowFile
 from pipeline.project.graph import LAYERS, Graph, build_graph, select
 from pipeline.project.metric import AT_MOST, MetricFile, MetricName
 from pipeline.project.model import Model, read_model
+from pipeline.project.role import RoleFile, check_roles
 from pipeline.project.source import Source, read_source
 from pipeline.project.yamlfile import checked, line_of, read_yaml
 from pipeline.settings import Settings, load_settings
@@ -37,6 +38,9 @@ class ProjectFile(BaseModel):
     metrics: dict[MetricName, MetricFile] = Field(
         default_factory=dict, max_length=AT_MOST, description="Figures of the business for the metrics, by name"
     )
+    roles: dict[str, RoleFile] = Field(
+        default_factory=dict, description="What readers see, by role; `admin` and `reader` are built in"
+    )
     settings: dict[str, Any] = Field(default_factory=dict, description="Values of docs/settings.md")
 
 
@@ -52,6 +56,7 @@ class Project:
     flows: dict[str, Flow]
     channels: dict[str, ChannelFile]
     metrics: dict[str, MetricFile]
+    roles: dict[str, RoleFile]
 
 
 def load_project(folder: Path, *, home: Path | None, environ: Mapping[str, str]) -> Project:
@@ -59,6 +64,7 @@ def load_project(folder: Path, *, home: Path | None, environ: Mapping[str, str])
     file, settings = load_file(folder, home=home, environ=environ)
     sources, models = _read_tables(folder / "sql")
     graph = build_graph(sources, models)
+    check_roles(file.roles, graph, folder / "goldfeed.yml")
     return Project(
         folder=folder,
         flow=file.name,
@@ -68,6 +74,7 @@ def load_project(folder: Path, *, home: Path | None, environ: Mapping[str, str])
         flows=_flows(file, graph, folder / "goldfeed.yml"),
         channels=file.notify,
         metrics=file.metrics,
+        roles=file.roles,
     )
 
 
@@ -78,7 +85,26 @@ def _flows(file: ProjectFile, graph: Graph, path: Path) -> dict[str, Flow]:
     chosen = {name: _tables_of(name, spec, graph, path) for name, spec in declared.items() if spec.select}
     taken = set().union(*chosen.values())
     rest = frozenset(graph.order) - taken
-    return {name: Flow(name, spec, chosen.get(name, rest)) for name, spec in declared.items()}
+    flows = {name: Flow(name, spec, chosen.get(name, rest)) for name, spec in declared.items()}
+    for flow in flows.values():
+        _check_tables(flow, path)
+    return flows
+
+
+def _check_tables(flow: Flow, path: Path) -> None:
+    """What a flow says of single tables is of its own tables; freshness and deadlines are of gold."""
+    for name, spec in flow.spec.tables.items():
+        where = f"{path}:{line_of(path.read_text(encoding='utf-8'), ('flows', flow.name, 'tables', name))}"
+        if name not in flow.tables:
+            near = get_close_matches(name, flow.tables, 1, 0.5)
+            advice = f"did you mean {near[0]}?" if near else "see `goldfeed plan`"
+            raise ProjectError(f"the flow {flow.name} has no table {name}", where=where, do=advice)
+        if not name.startswith("gold.") and (spec.freshness or spec.deadline):
+            raise ProjectError(
+                f"{name} has no readers, so it has no freshness and no deadline",
+                where=where,
+                do="give them to a gold table",
+            )
 
 
 def _check_channels(file: ProjectFile, path: Path) -> None:

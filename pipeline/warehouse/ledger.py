@@ -12,6 +12,7 @@ from pipeline.errors import PermanentError
 from pipeline.warehouse.database import Database, Row
 
 LAYERS = ("bronze", "silver", "gold")
+SCHEMAS = ("schema.sql", "promises.sql")  # their migrations follow one another
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def migrate(database: Database, now: datetime) -> None:
 
 
 def _migrations() -> list[list[str]]:
-    text = (files("pipeline.warehouse") / "schema.sql").read_text(encoding="utf-8")
+    text = "\n".join((files("pipeline.warehouse") / name).read_text(encoding="utf-8") for name in SCHEMAS)
     blocks = re.split(r"^-- migration \d+:.*$", text, flags=re.M)[1:]
     return [[part.strip() for part in block.split(";") if part.strip()] for block in blocks]
 
