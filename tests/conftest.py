@@ -66,7 +66,7 @@ class Shop:
 
     def __init__(self, folder: Path, home: Path | None = None) -> None:
         self.folder, self.home = folder, home or folder / "data"
-        self.environ = {"GOLDFEED_SETTLE_SECONDS": "0", "GOLDFEED_THREADS": "2"}
+        self.environ = {"GOLDFEED_SETTLE_SECONDS": "0", "GOLDFEED_THREADS": "2", "GOLDFEED_METRICS_PORT": "0"}
         self.use_key(SAME_KEY)
 
     def use_key(self, key: str) -> None:

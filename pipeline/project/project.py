@@ -15,6 +15,7 @@ from pipeline.project.channel import ChannelFile
 from pipeline.project.contract import SUFFIX, find_contracts
 from pipeline.project.flow import Flow, FlowFile
 from pipeline.project.graph import LAYERS, Graph, build_graph, select
+from pipeline.project.metric import AT_MOST, MetricFile, MetricName
 from pipeline.project.model import Model, read_model
 from pipeline.project.personal import Personal, personal_data
 from pipeline.project.retention import RetentionFile
@@ -36,6 +37,9 @@ class ProjectFile(BaseModel):
         default_factory=dict, description="Groups of tables with a schedule, by name; default: one with all tables"
     )
     notify: dict[str, ChannelFile] = Field(default_factory=dict, description="Channels that hear of the flows, by name")
+    metrics: dict[MetricName, MetricFile] = Field(
+        default_factory=dict, max_length=AT_MOST, description="Figures of the business for the metrics, by name"
+    )
     roles: dict[str, RoleFile] = Field(
         default_factory=dict, description="What readers see, by role; `admin` and `reader` are built in"
     )
@@ -56,6 +60,7 @@ class Project:
     contracts: dict[str, Path]
     flows: dict[str, Flow]
     channels: dict[str, ChannelFile]
+    metrics: dict[str, MetricFile]
     roles: dict[str, RoleFile]
     retention: RetentionFile
     personal: Personal = field(default_factory=dict)
@@ -75,6 +80,7 @@ def load_project(folder: Path, *, home: Path | None, environ: Mapping[str, str])
         contracts=find_contracts(folder / "sql"),
         flows=_flows(file, graph, folder / "goldfeed.yml"),
         channels=file.notify,
+        metrics=file.metrics,
         roles=file.roles,
         personal=personal_data(graph),
         retention=file.retention,
