@@ -5,12 +5,13 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
 from pipeline import runner, show
 from pipeline.clock import Clock
-from pipeline.commands.base import reading, writing
+from pipeline.commands.base import alone, ended, reading, stop_of_call, writing
 from pipeline.errors import UsageError, WarehouseBusy
 from pipeline.forecast import forecast
 from pipeline.landing.scan import shown
@@ -19,9 +20,8 @@ from pipeline.planner import plan as make_plan
 from pipeline.project.project import Project
 from pipeline.results import RunResult
 from pipeline.runner import Order
-from pipeline.settings import Settings, bytes_of
 from pipeline.steps.context import Silent
-from pipeline.warehouse.compact import compact, size_of
+from pipeline.warehouse.compact import compact, is_wasteful
 from pipeline.warehouse.database import Database
 
 
@@ -34,25 +34,18 @@ def run(project: Project, wanted: Order, *, quiet: bool, json_out: bool) -> bool
     """Run once and show it. Returns whether it went well."""
     with writing(project) as database:
         well = run_in(project, database, wanted, quiet=quiet, json_out=json_out)
-        large = _wasteful(project.settings, database)
+        large = is_wasteful(project.settings, database)
     if large:
-        compact(project.settings)
+        with alone():
+            compact(project.settings)
     return well
-
-
-def _wasteful(settings: Settings, database: Database) -> bool:
-    """Whether so much of the warehouse file is free that it is worth writing it anew."""
-    size = size_of(database)
-    return size.bytes > bytes_of(settings.compact_from) and size.free * 100 > settings.compact_above
 
 
 def run_in(project: Project, database: Database, wanted: Order, *, quiet: bool, json_out: bool) -> bool:
     """Run once in an open warehouse and show it. Returns whether it went well."""
-    if quiet or json_out:
-        result = runner.execute(project, database, wanted, reporter=Silent())
-    else:
-        with show.Bars() as bars:
-            result = runner.execute(project, database, wanted, reporter=bars)
+    with nullcontext(Silent()) if quiet or json_out else show.bars() as reporter:
+        result = runner.execute(project, database, wanted, reporter=reporter, stop=stop_of_call())
+    ended(result)
     if json_out:
         show.print_json(result.as_dict())
     else:
@@ -110,7 +103,7 @@ def _watch_once(project: Project, wanted: Order, *, quiet: bool) -> None:
     try:
         with writing(project) as database:
             result = runner.execute(project, database, wanted, reporter=Silent())
-            large = _wasteful(project.settings, database)
+            large = is_wasteful(project.settings, database)
     except WarehouseBusy as error:  # a backfill, say: it is this one's turn again when that has ended
         show.err().print(f"waiting: {error.sentence()}", highlight=False)
         return

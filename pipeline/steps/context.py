@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event
@@ -41,7 +41,7 @@ class Silent:
 
 @dataclass(frozen=True)
 class Policy:
-    """How patient a run is; times in seconds."""
+    """How patient a run is; times in seconds. `limits` and `slas` are those of single tables."""
 
     retries: int = 2
     retry_wait: float = 0.2
@@ -49,6 +49,12 @@ class Policy:
     time_limit: float = 7200.0
     run_time_limit: float = 7200.0
     sla: float = 7200.0
+    limits: Mapping[str, float] = field(default_factory=dict)
+    slas: Mapping[str, float] = field(default_factory=dict)
+
+    def limit_of(self, table: str) -> float:
+        """The time limit of a task on a table: its own, or that of all."""
+        return self.limits.get(table, self.time_limit)
 
 
 @dataclass(frozen=True)

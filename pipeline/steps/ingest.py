@@ -17,14 +17,13 @@ from pipeline.landing.raw import record_lines
 from pipeline.landing.scan import FoundFile, settled, unchanged
 from pipeline.project.graph import ROW_KINDS
 from pipeline.project.source import Source
-from pipeline.published import sync
 from pipeline.settings import bytes_of
 from pipeline.steps.check import audit, batch_condition, forget_rows, judged
 from pipeline.steps.context import Run, StepResult
 from pipeline.steps.guards import delivery
 from pipeline.steps.intake import (
     Tally,
-    keep,
+    keep_all,
     look_at_all,
     make_all_ready,
     prepare_table,
@@ -108,10 +107,7 @@ def _ingest_batch(
     fresh = looked if again else without_known(run, looked, tally)
     ready = list(make_all_ready(run, source, fresh, tally))
     if not from_archive:
-        for file in ready:
-            keep(run, file.looked)
-        if ready:
-            sync(run.project.settings.archive)
+        keep_all(run, [file.looked for file in ready])
     for group in load.split(ready, bytes_of(run.project.settings.group_bytes)):
         _load_group(run, source, group, work, tally, again)
 
