@@ -16,6 +16,7 @@ from pipeline.project.metric import MetricFile
 from pipeline.project.model import Header
 from pipeline.project.project import ProjectFile
 from pipeline.project.promise import Deadline, TableFile
+from pipeline.project.retention import RetentionFile
 from pipeline.project.role import RoleFile
 from pipeline.project.source import Column, SourceFile
 from pipeline.settings import SETTINGS, Setting
@@ -70,6 +71,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "docs/feed.md#roles": lambda: keys_table(RoleFile),
     "docs/service.md#tables": lambda: keys_table(TableFile),
     "docs/service.md#deadlines": lambda: keys_table(Deadline),
+    "docs/service.md#retention": lambda: keys_table(RetentionFile),
     "docs/service.md#channels": lambda: keys_table(ChannelFile),
 }
 

@@ -90,8 +90,16 @@ def _parts(service: Service, counters: FeedCounters) -> Parts:
         return good and live()[0], {"status": word, "running": service.running}
 
     from pipeline.feed.serving import Parts
+    from pipeline.powerbi.web import routes
 
-    return Parts(roles=lambda: service.project.roles, live=live, ready=ready, counters=counters, clock=service.clock)
+    return Parts(
+        roles=lambda: service.project.roles,
+        live=live,
+        ready=ready,
+        more=routes(lambda: service.project),
+        counters=counters,
+        clock=service.clock,
+    )
 
 
 def notify_test(project: Project) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from pipeline.project.flow import Flow, FlowFile
 from pipeline.project.graph import LAYERS, Graph, build_graph, select
 from pipeline.project.metric import AT_MOST, MetricFile, MetricName
 from pipeline.project.model import Model, read_model
+from pipeline.project.personal import Personal, personal_data
+from pipeline.project.retention import RetentionFile
 from pipeline.project.role import RoleFile, check_roles
 from pipeline.project.source import Source, read_source
 from pipeline.project.yamlfile import checked, line_of, read_yaml
@@ -41,6 +43,9 @@ class ProjectFile(BaseModel):
     roles: dict[str, RoleFile] = Field(
         default_factory=dict, description="What readers see, by role; `admin` and `reader` are built in"
     )
+    retention: RetentionFile = Field(
+        default_factory=RetentionFile, description="How long what is no longer needed is kept"
+    )
     settings: dict[str, Any] = Field(default_factory=dict, description="Values of docs/settings.md")
 
 
@@ -57,6 +62,8 @@ class Project:
     channels: dict[str, ChannelFile]
     metrics: dict[str, MetricFile]
     roles: dict[str, RoleFile]
+    retention: RetentionFile
+    personal: Personal = field(default_factory=dict)
 
 
 def load_project(folder: Path, *, home: Path | None, environ: Mapping[str, str]) -> Project:
@@ -75,6 +82,8 @@ def load_project(folder: Path, *, home: Path | None, environ: Mapping[str, str])
         channels=file.notify,
         metrics=file.metrics,
         roles=file.roles,
+        personal=personal_data(graph),
+        retention=file.retention,
     )
 
 
