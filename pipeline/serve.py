@@ -61,7 +61,7 @@ def _parts(service: Service) -> Parts:
         return good and live()[0], {"status": word, "running": service.running}
 
     from pipeline.feed.serving import Parts
-    from pipeline.powerbi.web import routes
+    from pipeline.powerbi.route import routes
 
     more = routes(lambda: service.project)
     return Parts(roles=lambda: service.project.roles, live=live, ready=ready, more=more, clock=service.clock)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import anyio
 from anyio.to_thread import run_sync
@@ -15,8 +16,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from pipeline.errors import RequestError
+from pipeline.feed.protocol import SENDFILE
 
-CHUNK = 262_144  # bytes
+CHUNK = 1_048_576  # bytes
 STALL = 60.0  # seconds that a reader may take for one chunk
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
@@ -28,9 +30,9 @@ class FileAnswer(Response):
     """
 
     def __init__(self, request: Request, path: Path, *, etag: str, media_type: str, headers: Mapping[str, str]) -> None:
-        self._handle: int | None = _opened(path)
+        self._file = _opened(path)
         try:
-            self._size = os.fstat(self._handle).st_size
+            self._size = os.fstat(self._file.fileno()).st_size
             super().__init__(None, 200, {**headers, "ETag": etag, "Accept-Ranges": "bytes"}, media_type)
             self._first, self._last = 0, self._size - 1
             if _matches(request.headers.get("if-none-match", ""), etag):
@@ -38,7 +40,7 @@ class FileAnswer(Response):
             else:
                 self._choose_range(request, etag)
         except BaseException:
-            self._close()
+            self._file.close()
             raise
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,25 +48,35 @@ class FileAnswer(Response):
         try:
             start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
             await send(start)
-            if scope["method"] == "HEAD" or self.status_code == 304:
-                await send({"type": "http.response.body", "body": b""})
-            else:
-                await self._send_bytes(send)
-        finally:
-            self._close()
-
-    async def _send_bytes(self, send: Send) -> None:
-        place, end = self._first, self._last + 1
-        while place < end:
-            assert self._handle is not None
-            chunk = await run_sync(partial(os.pread, self._handle, min(CHUNK, end - place), place))
-            if not chunk:
-                raise EOFError("the file became shorter while it was sent")
-            place += len(chunk)
-            with anyio.fail_after(STALL):
-                await send({"type": "http.response.body", "body": chunk, "more_body": place < end})
-        if self._first >= end:
+            if scope["method"] != "HEAD" and self.status_code != 304:
+                await self._send_bytes(scope, receive, send)
             await send({"type": "http.response.body", "body": b""})
+        except ConnectionError:
+            return  # the reader has gone
+        finally:
+            self._file.close()
+
+    async def _send_bytes(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """By the kernel where the connection can, else in chunks, until the reader has all or goes."""
+        by_kernel = (scope.get("extensions") or {}).get(SENDFILE)
+        if by_kernel is not None:
+            for place, count in self._chunks():
+                with anyio.fail_after(STALL):
+                    await by_kernel(self._file, place, count)
+                scope["state"]["by_kernel"] = scope["state"].get("by_kernel", 0) + count
+            return
+        async with anyio.create_task_group() as group:
+            group.start_soon(_until_gone, receive, group.cancel_scope)
+            for place, count in self._chunks():
+                chunk = await run_sync(partial(os.pread, self._file.fileno(), count, place))
+                with anyio.fail_after(STALL):
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            group.cancel_scope.cancel()
+
+    def _chunks(self) -> Iterator[tuple[int, int]]:
+        """(offset, bytes) of each."""
+        for place in range(self._first, self._last + 1, CHUNK):
+            yield place, min(CHUNK, self._last + 1 - place)
 
     def _choose_range(self, request: Request, etag: str) -> None:
         found = _RANGE.fullmatch(request.headers.get("range", "").replace(" ", ""))
@@ -80,15 +92,16 @@ class FileAnswer(Response):
             if name in self.headers:
                 del self.headers[name]
 
-    def _close(self) -> None:
-        if self._handle is not None:
-            os.close(self._handle)
-            self._handle = None
+
+async def _until_gone(receive: Receive, scope: anyio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
 
 
-def _opened(path: Path) -> int:
+def _opened(path: Path) -> BinaryIO:
     try:
-        return os.open(path, os.O_RDONLY)
+        return open(path, "rb", buffering=0)
     except OSError as error:
         raise RequestError(
             "the version was removed meanwhile", status=410, code="VersionGone", do="start again without a version"

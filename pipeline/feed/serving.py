@@ -25,6 +25,7 @@ from pipeline.feed.exports import Exports
 from pipeline.feed.files import Files
 from pipeline.feed.guard import Guard, Rates, is_local
 from pipeline.feed.library import Library
+from pipeline.feed.odata.routes import routes as odata_routes
 from pipeline.feed.passwords import Passwords
 from pipeline.feed.protocol import options
 from pipeline.feed.users import UserFile, first_users
@@ -57,7 +58,7 @@ def make_app(settings: Settings, parts: Parts, log: Any) -> ASGIApp:
     """Everything that answers: health, files, feed, and around them access, limits and the audit."""
     feed = Feed(settings, Library(settings))
     files = Files(Exports(settings), feed.freshness)
-    app = build_app(feed, [*_health(parts), *files.routes(), *parts.more])
+    app = build_app(feed, [*_health(parts), *odata_routes(), *files.routes(), *parts.more])
     clock = parts.clock
     gate = Gate(
         UserFile(settings.secrets),

@@ -99,6 +99,7 @@ class Watch:
             return
         state = scope["state"]
         read = state.get("read", {})
+        seen.bytes += state.get("by_kernel", 0)
         self.counters.observe(
             route=route, status=seen.status, seconds=seconds, rows=read.get("rows") or 0, bytes=seen.bytes
         )

@@ -147,6 +147,11 @@ def refusal(error: duckdb.Error) -> Exception:
         return RequestError(
             "a value is out of range or does not convert", status=400, code="BadValue", do="correct the expression"
         )
+    if isinstance(error, duckdb.BinderException | duckdb.InternalException) or type(error) is duckdb.Error:
+        return RequestError(
+            "this combination of types and operators is not supported",
+            status=501, code="NotImplemented", do="ask without it, and do this part at your side",
+        )  # fmt: skip
     return error
 
 
