@@ -49,6 +49,11 @@ def _yes(text: str) -> bool:
     if str(text).lower() not in ("true", "false", "1", "0", "yes", "no"):
         raise ValueError("true or false")
     return str(text).lower() in ("true", "1", "yes")
+def _hours(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 8760:
+        raise ValueError("a number of hours from 0 to 8760")
+    return value
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,8 @@ SETTINGS = (
     Setting("keep_versions", "10", "Published versions kept for readers and rollback", _count),
     Setting("parts_above", "1000000", "A published table with more rows is cut into parts, by its key", _count),
     Setting("part_rows", "150000", "Rows of such a part, about; only parts with changes are written anew", _count),
+    Setting("full_check_hours", "24", "A contract looks at all rows again after so many hours, else at changed ones", _hours),
+    Setting("check_whole_below", "100000", "A table of up to so many rows is always checked whole", _count),
     Setting("compact_above", "50%", "After a run the warehouse is written anew if more of it is free", _share),
     Setting("compact_from", "256MB", "A smaller warehouse file is left as it is", _size),
     Setting("group_bytes", "64MB", "CSV read into one transaction: more is faster, less is leaner", _size),
@@ -118,6 +125,8 @@ class Settings:
     keep_versions: int
     parts_above: int
     part_rows: int
+    full_check_hours: float
+    check_whole_below: int
     compact_above: float
     compact_from: str
     http_host: str

@@ -106,11 +106,18 @@ class Shop:
 
     def cli(self, *words: str, env: dict[str, str] | None = None, check: bool = False) -> subprocess.CompletedProcess[str]:
         """The real command in a process of its own."""
-        return subprocess.run(
-            [sys.executable, "-m", "pipeline.cli", "--project", str(self.folder), "--home", str(self.home), *words],
-            capture_output=True, text=True, check=check, cwd=ROOT,
-            env={**os.environ, **self.environ, "PYTHONPATH": str(ROOT), **(env or {})},
-        )
+        return subprocess.run(self.words(*words), capture_output=True, text=True, check=check, cwd=ROOT, env=self.env(env))
+
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        """The real command, not waited for."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen(self.words(*words), stdout=pipe, stderr=pipe, text=True, cwd=ROOT, env=self.env(None))
+
+    def words(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "pipeline.cli", "--project", str(self.folder), "--home", str(self.home), *words]
+
+    def env(self, more: dict[str, str] | None) -> dict[str, str]:
+        return {**os.environ, **self.environ, "PYTHONPATH": str(ROOT), **(more or {})}
 
     def cli_json(self, *words: str) -> Any:
         """What a command prints with --json."""

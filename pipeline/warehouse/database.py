@@ -45,6 +45,11 @@ class Database:
         except duckdb.Error:
             return -1.0
 
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The engine's own connection, for a library that works inside the transaction under way."""
+        return self._connection
+
     def run(self, statement: str, values: Sequence[Any] = ()) -> None:
         """Execute one statement; engine errors become ours (see `translated`)."""
         with translated(str(self.path)):

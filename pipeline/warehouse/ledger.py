@@ -12,7 +12,7 @@ from pipeline.errors import PermanentError
 from pipeline.warehouse.database import Database, Row
 
 LAYERS = ("bronze", "silver", "gold")
-SCHEMAS = ("schema.sql", "promises.sql")  # their migrations follow one another
+SCHEMAS = ("schema.sql", "promises.sql", "quality.sql")  # their migrations follow one another
 
 
 @dataclass(frozen=True)
@@ -254,6 +254,17 @@ def files_since(database: Database, sources: list[str], batch: int) -> list[Row]
 def latest_batch(database: Database) -> int:
     """The last batch taken in, over all sources."""
     return int(database.value("SELECT coalesce(max(batch), 0) FROM ledger.files"))
+
+
+def accounting(database: Database, run_id: int) -> dict[str, int]:
+    """Promise 2 over the files of a run: lines = header + blank + bronze + quarantine."""
+    names, _, rows = database.described(
+        "SELECT count(*) AS files, coalesce(sum(lines), 0) AS lines, coalesce(sum(header_lines), 0) AS header, "
+        "coalesce(sum(blank_lines), 0) AS blank, coalesce(sum(bronze_rows), 0) AS bronze, "
+        "coalesce(sum(quarantined_rows), 0) AS quarantine FROM ledger.files WHERE run_id = ?",
+        [run_id],
+    )
+    return {name: int(value) for name, value in zip(names, rows[0], strict=True)}
 
 
 # ---------------------------------------------------------------- publications
