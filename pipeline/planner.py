@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pipeline.landing.scan import FoundFile
 from pipeline.project.graph import Graph
-from pipeline.warehouse.ledger import TableState
+from pipeline.warehouse.ledger import KEY_CHANGED, TableState
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Situation:
     last publication, None if there is none or its folder is gone. `again`: the
     files are held already and read anew; `rebuilt` are then rebuilt whole.
     `unchecked`: tables whose contract must look at them again, and why.
+    `remarked`: what is published marks other columns as personal data.
     """
 
     files: Mapping[str, list[FoundFile]]
@@ -49,6 +50,7 @@ class Situation:
     again: bool = False
     rebuilt: frozenset[str] = frozenset()
     unchecked: Mapping[str, str] = field(default_factory=dict)
+    remarked: bool = False
 
 
 def plan(graph: Graph, now: Situation) -> list[PlannedTask]:
@@ -104,6 +106,8 @@ def _reason(graph: Graph, name: str, now: Situation, tasks: Mapping[str, Planned
         return "asked for by the backfill"
     if state is None:
         return "it was never built"
+    if state.fingerprint == KEY_CHANGED:
+        return "the key of its tokens has changed"
     if state.fingerprint != model.fingerprint:
         return "its model has changed" if state.fingerprint else "files below it were read again"
     above = [
@@ -128,4 +132,6 @@ def _publish_reason(graph: Graph, now: Situation, tasks: Mapping[str, PlannedTas
         return "gold has changed since the last publication"
     if any(name in tasks for name in gold):
         return "gold is checked again"
+    if held and now.remarked:
+        return "other columns are marked as personal data"
     return None

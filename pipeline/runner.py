@@ -13,25 +13,26 @@ from pipeline.abreast import abreast, is_light
 from pipeline.clock import Clock
 from pipeline.errors import GoldfeedError, TransientError
 from pipeline.failpoints import failpoint
-from pipeline.landing.archive import archived
 from pipeline.landing.scan import FoundFile, Landing, scan
 from pipeline.planner import PlannedTask, Situation, plan
 from pipeline.project.graph import select
+from pipeline.project.personal import with_tokens
 from pipeline.project.project import Project
 from pipeline.published import MANIFEST
 from pipeline.results import RunResult, TaskResult
-from pipeline.steps.again import Period, files_of
+from pipeline.steps.again import Period, archived_files, files_of
 from pipeline.steps.build import build
 from pipeline.steps.check import check_again, stopped
 from pipeline.steps.context import Policy, Reporter, Run, Silent, StepResult
+from pipeline.steps.forgetting import forget_changes
 from pipeline.steps.gate import in_the_way, unchecked, withheld
 from pipeline.steps.ingest import ingest
 from pipeline.steps.limits import within
-from pipeline.steps.publish import last_publication, publish, reconcile
+from pipeline.steps.profile import find_anomalies
+from pipeline.steps.publish import last_publication, publish, reconcile, remarked
 from pipeline.steps.state import tell_readers
 from pipeline.warehouse import ledger
 from pipeline.warehouse.audits import Audits
-from pipeline.warehouse.changes import forget
 from pipeline.warehouse.compact import forget_copy
 from pipeline.warehouse.database import Database, open_database
 
@@ -63,6 +64,7 @@ def open_warehouse(project: Project, clock: Clock) -> Database:
     try:
         forget_copy(settings)
         ledger.migrate(database, clock.now())
+        ledger.note_key(database, with_tokens(project.graph))
         ledger.close_open_runs(database, clock.now())
         reconcile(database, settings, clock.now())
     except BaseException:
@@ -78,7 +80,7 @@ def look(project: Project, database: Database, order: Order, now: datetime) -> t
     selected = select(graph, order.select) if order.select else None
     files: Mapping[str, list[FoundFile]] = landing.by_source
     if order.from_archive:
-        files = _archived_files(project, database)
+        files = archived_files(settings.archive, database)
     elif order.again:
         wanted = graph.upstream(selected) if selected else set(graph.sources)
         files = files_of(
@@ -95,6 +97,7 @@ def look(project: Project, database: Database, order: Order, now: datetime) -> t
         refresh=order.full_refresh,
         again=order.again is not None,
         rebuilt=frozenset(selected or ()).difference(graph.sources) if order.again else frozenset(),
+        remarked=there and last is not None and remarked(project, last["version"]),
     )
     due = unchecked(project, Audits().load(database), situation.states, now)
     return replace(situation, unchecked=due), landing
@@ -111,16 +114,6 @@ def empty_situation(project: Project, order: Order) -> Situation:
         selected=select(project.graph, order.select) if order.select else None,
         refresh=order.full_refresh,
     )
-
-
-def _archived_files(project: Project, database: Database) -> dict[str, list[FoundFile]]:
-    """Files of archive/ that the warehouse does not hold, by source, in the order in which they came."""
-    known, found = ledger.known_files(database), dict[str, list[FoundFile]]()
-    for sha256, path, delivery in archived(project.settings.archive):
-        if sha256 not in known:
-            info = path.stat()
-            found.setdefault(delivery.source, []).append(FoundFile(path, delivery.name, info.st_size, info.st_mtime_ns))
-    return found
 
 
 def execute(
@@ -153,12 +146,13 @@ def execute(
     run.audits.load(database)
     ledger.start_run(database, run.run_id, flow, now)
     results = _do_all(run, tasks, order)
+    unusual = find_anomalies(run)
     failed = [result for result, _ in results if result.status == "failed"]
     held_back = [result for result, _ in results if result.status in ("withheld", "skipped")]
     left = run.stop.is_set() and any(result.status in ("skipped", "failed") for result, _ in results)
     status = "interrupted" if left else "failed" if failed else "withheld" if held_back else "succeeded"
     version = next((step.version for _, step in results if step.version), None)
-    forget(database, _floors(project, database))
+    forget_changes(project, database)
     failpoint("run.before_finish")
     error = next((result.error for result in (*failed, *held_back)), None)
     ledger.finish_run(database, run.run_id, status, clock.now(), version, error)
@@ -171,7 +165,7 @@ def execute(
         version,
         clock.seconds() - began,
         tuple(result for result, _ in results),
-        (*notes, *(note for _, step in results for note in step.notes), *_lateness(run, results)),
+        (*notes, *(note for _, step in results for note in step.notes), *unusual, *_lateness(run, results)),
         ledger.accounting(database, run.run_id),
     )
 
@@ -182,24 +176,6 @@ def _lateness(run: Run, results: Sequence[Outcome]) -> tuple[str, ...]:
     slas = run.policy.slas
     took += [(task.task, task.seconds, slas[task.table]) for task, _ in results if task.table in slas]
     return tuple(f"{what} took {s:.0f} s, longer than its SLA of {sla:.0f} s" for what, s, sla in took if s > sla)
-
-
-def _floors(project: Project, database: Database) -> dict[str, int]:
-    """For each table, the version up to which nobody will ask what changed."""
-    graph, inputs, last = project.graph, ledger.table_inputs(database), last_publication(database)
-    published = last["tables"] if last else {}
-    floors: dict[str, int] = {}
-    for name in (*graph.sources, *graph.models):
-        asked = [
-            inputs.get(other, {}).get(name, 0)
-            for other in graph.readers(name)
-            if graph.models[other].header.kind == "incremental"
-        ]
-        if name.startswith("gold."):
-            asked.append(published.get(name, 0))
-        if asked:
-            floors[name] = min(asked)
-    return floors
 
 
 Outcome = tuple[TaskResult, StepResult]

@@ -85,6 +85,7 @@ SETTINGS = (
     Setting("group_bytes", "64MB", "CSV read into one transaction: more is faster, less is leaner", _size),
     Setting("http_host", "127.0.0.1", "Address on which the service answers", str),
     Setting("http_port", "8080", "Port on which the service answers", _port),
+    Setting("metrics_port", "9464", "Port on which Prometheus finds the metrics", _port),
     Setting("tls_certificate", "", "File with the certificate (PEM, its chain behind it): serve https", str),
     Setting("tls_key", "", "File with the certificate's private key (PEM)", str),
     Setting("allow_plain_http", "false", "Take passwords over plain HTTP from other machines too", _yes),
@@ -131,6 +132,7 @@ class Settings:
     compact_from: str
     http_host: str
     http_port: int
+    metrics_port: int
     tls_certificate: str
     tls_key: str
     allow_plain_http: bool

@@ -16,7 +16,10 @@ _CHECKS = (
     "c.outcome, c.value, c.threshold, c.rows_failed, c.seconds, c.rows_looked_at, c.checked_at, x.why AS accepted "
     "FROM ledger.checks c LEFT JOIN ledger.acceptances x USING (table_name, check_name, run_id) "
 )
-_LATEST = "JOIN (SELECT table_name, max(run_id) AS run_id FROM ledger.audits GROUP BY table_name) a USING (table_name, run_id) "
+_LATEST = (
+    "JOIN (SELECT table_name, max(run_id) AS run_id FROM (SELECT table_name, run_id FROM ledger.audits UNION ALL "
+    "SELECT table_name, run_id FROM ledger.profiles) GROUP BY table_name) a USING (table_name, run_id) "
+)
 
 
 def checks(project: Project, table: str | None, run_id: int | None, *, json_out: bool) -> None:

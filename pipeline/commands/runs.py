@@ -20,9 +20,8 @@ from pipeline.planner import plan as make_plan
 from pipeline.project.project import Project
 from pipeline.results import RunResult
 from pipeline.runner import Order
-from pipeline.settings import Settings, bytes_of
 from pipeline.steps.context import Silent
-from pipeline.warehouse.compact import compact, size_of
+from pipeline.warehouse.compact import compact, is_wasteful
 from pipeline.warehouse.database import Database
 
 
@@ -35,17 +34,11 @@ def run(project: Project, wanted: Order, *, quiet: bool, json_out: bool) -> bool
     """Run once and show it. Returns whether it went well."""
     with writing(project) as database:
         well = run_in(project, database, wanted, quiet=quiet, json_out=json_out)
-        large = _wasteful(project.settings, database)
+        large = is_wasteful(project.settings, database)
     if large:
         with alone():
             compact(project.settings)
     return well
-
-
-def _wasteful(settings: Settings, database: Database) -> bool:
-    """Whether so much of the warehouse file is free that it is worth writing it anew."""
-    size = size_of(database)
-    return size.bytes > bytes_of(settings.compact_from) and size.free * 100 > settings.compact_above
 
 
 def run_in(project: Project, database: Database, wanted: Order, *, quiet: bool, json_out: bool) -> bool:
@@ -110,7 +103,7 @@ def _watch_once(project: Project, wanted: Order, *, quiet: bool) -> None:
     try:
         with writing(project) as database:
             result = runner.execute(project, database, wanted, reporter=Silent())
-            large = _wasteful(project.settings, database)
+            large = is_wasteful(project.settings, database)
     except WarehouseBusy as error:  # a backfill, say: it is this one's turn again when that has ended
         show.err().print(f"waiting: {error.sentence()}", highlight=False)
         return

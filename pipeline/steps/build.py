@@ -16,6 +16,7 @@ from pipeline.steps.kinds.incremental import build_incremental
 from pipeline.steps.kinds.rows import build_rows
 from pipeline.steps.kinds.scd2 import build_scd2
 from pipeline.steps.kinds.whole import build_full, build_view
+from pipeline.steps.profile import profile
 from pipeline.warehouse.audits import Audit
 from pipeline.warehouse.changes import record_batches, record_rows
 from pipeline.warehouse.ledger import Known, TableState, save_table
@@ -77,6 +78,8 @@ def _audited(run: Run, model: Model, state: TableState, built: Built) -> Audit |
     elif built.known and model.header.key:
         changed = key_condition(run, model.header.key, state.version - 1)
     forget_rows(run, model.name)
+    if model.header.kind != "view":
+        profile(run, model.name, state.kept)
     return audit(run, model.name, state.version, state.kept, changed=changed)
 
 

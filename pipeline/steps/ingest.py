@@ -31,6 +31,7 @@ from pipeline.steps.intake import (
     take_away,
     without_known,
 )
+from pipeline.steps.profile import profile
 from pipeline.warehouse import load
 from pipeline.warehouse.audits import Audit
 from pipeline.warehouse.changes import record_batches
@@ -82,11 +83,13 @@ def _audited(run: Run, source: Source, before: TableState, tally: Tally, again: 
     if state is None or not (tally.taken or state.version != before.version):
         return None
     guard = None if again else delivery(run.database, source.name)
-    changed = None if again else batch_condition(before.watermark, state.watermark, tally.rows_out, before.version)
+    came = batch_condition(before.watermark, state.watermark, tally.rows_out, before.version)
     with run.database.transaction():
         forget_rows(run, source.table)
         guards = (guard,) if guard else ()
-        found = audit(run, source.table, state.version, state.kept, changed=changed, guards=guards)
+        if not again:
+            profile(run, source.table, tally.rows_out, came.condition)
+        found = audit(run, source.table, state.version, state.kept, changed=None if again else came, guards=guards)
     if found is not None:
         run.audits.noted(found)
     return found

@@ -92,6 +92,17 @@ def record_audit(
     outcome = FAILED if errors else "warned" if warned else PASSED
     for name in ("checks", "audits"):
         database.run(f"DELETE FROM ledger.{name} WHERE run_id = ? AND table_name = ?", [run_id, table])
+    add_checks(database, run_id, table, checks, now)
+    seconds = sum(check.seconds for check in checks)
+    database.run(
+        "INSERT INTO ledger.audits VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [run_id, table, version, contract, whole, outcome, seconds, now],
+    )
+    return Audit(run_id, table, version, contract, outcome, now if whole else None, not whole, errors)
+
+
+def add_checks(database: Database, run_id: int, table: str, checks: Sequence[CheckRecord], now: datetime) -> None:
+    """Keep the results of some checks of a table."""
     database.insert_many(
         "INSERT INTO ledger.checks SELECT * FROM",
         None,
@@ -114,12 +125,6 @@ def record_audit(
             for check in checks
         ],
     )
-    seconds = sum(check.seconds for check in checks)
-    database.run(
-        "INSERT INTO ledger.audits VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        [run_id, table, version, contract, whole, outcome, seconds, now],
-    )
-    return Audit(run_id, table, version, contract, outcome, now if whole else None, not whole, errors)
 
 
 def accept(database: Database, name: str, why: str, now: datetime) -> tuple[str, str]:

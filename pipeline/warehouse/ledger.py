@@ -13,6 +13,7 @@ from pipeline.warehouse.database import Database, Row
 
 LAYERS = ("bronze", "silver", "gold")
 SCHEMAS = ("schema.sql", "promises.sql", "quality.sql")  # their migrations follow one another
+KEY_CHANGED = "another key"  # in place of the fingerprint of a table with tokens
 
 
 @dataclass(frozen=True)
@@ -208,9 +209,22 @@ def save_table(database: Database, state: TableState, inputs: dict[str, int], no
     )
 
 
-def mark_stale(database: Database, tables: list[str]) -> None:
+def mark_stale(database: Database, tables: list[str], mark: str = "") -> None:
     """Have tables rebuilt from their first row by the next build, also if this run does not come to it."""
-    database.run("UPDATE ledger.tables SET fingerprint = '' WHERE list_contains(?, table_name)", [tables])
+    database.run("UPDATE ledger.tables SET fingerprint = ? WHERE list_contains(?, table_name)", [mark, tables])
+
+
+def note_key(database: Database, tables: list[str]) -> None:
+    """Remember by which key tokens are made; once it is another, the tables that hold tokens are rebuilt."""
+    database.run("CREATE TABLE IF NOT EXISTS ledger.pii_key (key_id VARCHAR NOT NULL)")
+    held, key = database.value("SELECT key_id FROM ledger.pii_key"), database.key_id()
+    if held == key:
+        return
+    with database.transaction():
+        if held is not None:
+            mark_stale(database, tables, KEY_CHANGED)
+        database.run("DELETE FROM ledger.pii_key")
+        database.run("INSERT INTO ledger.pii_key VALUES (?)", [key])
 
 
 # ---------------------------------------------------------------- files

@@ -15,7 +15,7 @@ import pytest
 from pipeline.clock import Clock
 from pipeline.feed.serving import Parts, start
 from pipeline.feed.users import UserFile
-from pipeline.powerbi.route import routes
+from pipeline.powerbi.web import routes
 from pipeline.project.role import RoleFile
 from tests.powerbi.conftest import Exported
 from tests.powerbi.reader import model_of

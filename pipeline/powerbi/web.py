@@ -25,15 +25,6 @@ PLACE = "/powerbi/goldfeed"
 def routes(project: Callable[[], Project]) -> list[BaseRoute]:
     """`goldfeed.pbip.zip?mode=import|directquery` and `goldfeed.pbids`. `project` gives it as it is now."""
 
-    async def connection(request: Request) -> Response:
-        return _answer(request, pbids(_feed_url(request)).encode(), "application/json", "pbids", None)
-
-    return [zip_route(project), Route(f"{PLACE}.pbids", connection)]
-
-
-def zip_route(project: Callable[[], Project]) -> Route:
-    """The project of the published version. The rules of roles are in it for the built-in roles only."""
-
     async def download(request: Request) -> Response:
         snapshot, catalog = await run_sync(seen, request, request.query_params.get("version"))
         mode = request.query_params.get("mode", "import")
@@ -42,7 +33,10 @@ def zip_route(project: Callable[[], Project]) -> Route:
         data = await run_sync(_zipped, project(), manifest_for(snapshot.manifest, catalog), mode, url, roles)
         return _answer(request, data, "application/zip", "pbip.zip", snapshot.version)
 
-    return Route(f"{PLACE}.pbip.zip", download)
+    async def connection(request: Request) -> Response:
+        return _answer(request, pbids(_feed_url(request)).encode(), "application/json", "pbids", None)
+
+    return [Route(f"{PLACE}.pbip.zip", download), Route(f"{PLACE}.pbids", connection)]
 
 
 def manifest_for(manifest: Mapping[str, Any], catalog: Catalog) -> dict[str, Any]:
