@@ -48,6 +48,7 @@ class Entity:
     description: str = ""
     navigations: dict[str, Navigation] = field(default_factory=dict)
     numbered: bool = False
+    given: bool = False  # its rows are values of the statement
 
     @property
     def singles(self) -> list[Navigation]:
