@@ -242,6 +242,30 @@ def test_rows_whose_declared_key_is_not_one_are_still_paged_once_each(tmp_path: 
             assert rows[0].keys() == {"k", "n"}
 
 
+def test_a_link_to_a_key_that_is_not_unique_is_refused_before_rows_double(tmp_path: Any) -> None:
+    made = Published(tmp_path)
+    made.publish({
+        "dim": {"key": ["k"], "sql": "SELECT i % 5 AS k, i AS n FROM range(10) t(i)"},
+        "fact": {"key": ["id"], "foreign_keys": {"k": "gold.dim.k"}, "sql": "SELECT i AS id, i % 5 AS k FROM range(9) t(i)"},
+    })  # fmt: skip
+    with TestClient(made.app()) as client:
+        for query in ("$filter=dim/n gt 1", "$orderby=dim/n", "$expand=dim", "$apply=groupby((dim/n))", "$compute=dim/n as n"):
+            assert client.get(f"/odata/v4/fact?{query}").status_code == 501
+        assert client.get("/odata/v4/fact/$count?$filter=dim/n gt 1").status_code == 501
+        assert len(client.get("/odata/v4/dim?$expand=fact&$orderby=n").json()["value"]) == 10
+
+
+def test_pages_are_smaller_only_where_rows_bring_rows(tmp_path: Any) -> None:
+    made = Published(tmp_path)
+    made.publish({
+        "dim": {"key": ["k"], "sql": "SELECT i AS k FROM range(1500) t(i)"},
+        "fact": {"key": ["id"], "foreign_keys": {"k": "gold.dim.k"}, "sql": "SELECT i AS id, i AS k FROM range(1500) t(i)"},
+    })  # fmt: skip
+    with TestClient(made.app()) as client:
+        sizes = [len(client.get(f"/odata/v4/{address}").json()["value"]) for address in ("fact?$expand=dim", "dim?$expand=fact", "fact?$expand=dim($expand=fact)")]
+        assert sizes == [1500, 1000, 1000]
+
+
 # ---------------------------------------------------------------- $batch
 def test_batch_in_json(odata: Asker) -> None:
     asked = [
