@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 from pipeline.demo.drip import Drip
 from pipeline.door import Door
 from pipeline.errors import UsageError
+from pipeline.feed.counters import FeedCounters
+from pipeline.feed.users import UserFile
 from pipeline.log import logger
+from pipeline.metrics.exporter import Exporter, metrics_server
+from pipeline.metrics.live import Pulse
 from pipeline.notify import address_of, send
 from pipeline.outbox import Message
 from pipeline.project.project import Project
@@ -37,19 +41,44 @@ def serve(load: Callable[[], Project]) -> None:
     settings.home.mkdir(parents=True, exist_ok=True)
     door = Door(service)
     door.open()
-    server = start(settings, _parts(service), log)
+    counters = FeedCounters()
+    server = start(settings, _parts(service, counters), log)
+    scraped = metrics_server(_exporter(service, counters), settings.http_host, settings.metrics_port)
+    threading.Thread(target=scraped.serve_forever, daemon=True).start()
     if os.environ.get("GOLDFEED_DEMO", "0") not in ("", "0"):
         threading.Thread(target=Drip(settings.home).run, args=(service.stop,), daemon=True).start()
-    log.info("serving", flows=sorted(service.project.flows), host=settings.http_host, port=server.port)
+    log.info(
+        "serving",
+        flows=sorted(service.project.flows),
+        host=settings.http_host,
+        port=server.port,
+        metrics=scraped.server_port,
+    )
     try:
         service.serve()
     finally:
+        scraped.shutdown()
         server.stop()
         door.close()
         log.info("stopped")
 
 
-def _parts(service: Service) -> Parts:
+def _exporter(service: Service, counters: FeedCounters) -> Exporter:
+    users = UserFile(service.project.settings.secrets)
+    pulse = Pulse(
+        next_runs=service.next_runs,
+        turned=service.turned,
+        notifications=service.notifier.tally,
+        users=lambda: len(users.read().users),
+        memory=service.keeper.memory,
+        feed=counters,
+    )
+    return Exporter(
+        lambda: service.project, lambda: service.keeper.reading(service.project), pulse, service.clock, service.log
+    )
+
+
+def _parts(service: Service, counters: FeedCounters) -> Parts:
     """What the feed needs to know of the service."""
 
     def live() -> tuple[bool, dict[str, Any]]:
@@ -61,10 +90,16 @@ def _parts(service: Service) -> Parts:
         return good and live()[0], {"status": word, "running": service.running}
 
     from pipeline.feed.serving import Parts
-    from pipeline.powerbi.route import zip_route
+    from pipeline.powerbi.web import routes
 
-    more = [zip_route(lambda: service.project)]
-    return Parts(roles=lambda: service.project.roles, live=live, ready=ready, more=more, clock=service.clock)
+    return Parts(
+        roles=lambda: service.project.roles,
+        live=live,
+        ready=ready,
+        more=routes(lambda: service.project),
+        counters=counters,
+        clock=service.clock,
+    )
 
 
 def notify_test(project: Project) -> bool:

@@ -24,9 +24,13 @@ from pipeline.project.project import Project
 from pipeline.published import current
 from pipeline.results import RunResult
 from pipeline.runner import Order, execute
+from pipeline.steps.context import Run
+from pipeline.steps.retain import retain
 from pipeline.terms import late_in, missed, policy_of
+from pipeline.warehouse.compact import compact, is_wasteful
 from pipeline.warehouse.database import Database
 from pipeline.warehouse.dues import last_dues, note_dues, settle_due, waiting_dues
+from pipeline.warehouse.history import last_retention
 from pipeline.warehouse.ledger import flows_whose_last_run
 from pipeline.warehouse.promises import Miss, note_misses
 from pipeline.watch import Watch
@@ -59,6 +63,7 @@ class Service:
     def __post_init__(self) -> None:
         self.project = self.load()
         self._seen: tuple[tuple[str, int, int], ...] = project_state(self.project.folder)
+        self._retained = self.clock.now()
         self._next: dict[str, datetime | None] = {}
         self._arrivals: dict[str, Arrivals] = {}
         outbox = Outbox(self.project.settings.home / "outbox")
@@ -116,6 +121,7 @@ class Service:
                 if flow.spec.schedule and name not in last:
                     note_dues(database, name, [(now, "begun")], now)
                     last[name] = now
+            self._retained = last_retention(database) or now
             cut_off = flows_whose_last_run(database, "interrupted")
             bad = [(status, flows_whose_last_run(database, status)) for status in ("failed", "withheld")]
             self.notifier.begin({flow: status for status, flows in bad for flow in flows})
@@ -145,6 +151,7 @@ class Service:
             self._reload()
             self._run_due(now)
             self._run_arrived()
+            self._retain(now)
             self.watch.look(self.project, now)
         except WarehouseBusy as error:
             self.log.warning("waiting", reason=error.sentence())
@@ -214,6 +221,25 @@ class Service:
             elif files and not state.tried and self.clock.seconds() - state.since >= flow.spec.on_arrival:
                 state.tried = self.run(flow, "arrival") is not None
 
+    # ---------------------------------------------------------------- what may go
+    def _retain(self, now: datetime) -> None:
+        """Once a night: let go what retention: says, and write the warehouse anew if much of it is free then."""
+        windows = self.project.retention
+        if not windows.removes or self.stop.is_set():
+            return
+        due = next(due_after(windows.schedule, windows.time_zone, self._retained), None)
+        if due is None or now < due:
+            return
+        self._retained = now
+        with self.keeper.writing(self.project, stop=self.stop) as database:
+            found = retain(Run(0, now, self.project, database, self.clock))
+            wasteful = is_wasteful(self.project.settings, database)
+        removed = {f"{row.layer} {row.table}": row.removed for row in found if row.removed}
+        self.log.info("what is old was let go", removed=removed)
+        if wasteful:
+            with self.keeper.alone():
+                compact(self.project.settings)
+
     # ---------------------------------------------------------------- a run
     def run(self, flow: Flow, why: str) -> RunResult | None:
         """Run a flow and log what came of it; None if another process holds the warehouse."""
@@ -280,6 +306,16 @@ class Service:
                 log.info("task", **facts, quarantined=task.rows_quarantined, seconds=task.seconds)
         tell = log.info if result.status == "succeeded" else log.error
         tell("run", status=result.status, version=result.version, seconds=round(result.seconds, 2))
+
+    # ---------------------------------------------------------------- for the metrics
+    def next_runs(self) -> dict[str, datetime | None]:
+        """When each flow with a schedule is due next."""
+        return dict(self._next)
+
+    def turned(self) -> datetime:
+        """When the loop last turned; now, while a run is on."""
+        now = self.clock.now()
+        return now if self.running else now - timedelta(seconds=self.clock.seconds() - self.alive_at)
 
     # ---------------------------------------------------------------- health
     def ready(self) -> tuple[bool, str]:

@@ -49,6 +49,11 @@ def _yes(text: str) -> bool:
     if str(text).lower() not in ("true", "false", "1", "0", "yes", "no"):
         raise ValueError("true or false")
     return str(text).lower() in ("true", "1", "yes")
+def _hours(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 8760:
+        raise ValueError("a number of hours from 0 to 8760")
+    return value
 
 
 @dataclass(frozen=True)
@@ -73,11 +78,14 @@ SETTINGS = (
     Setting("keep_versions", "10", "Published versions kept for readers and rollback", _count),
     Setting("parts_above", "1000000", "A published table with more rows is cut into parts, by its key", _count),
     Setting("part_rows", "150000", "Rows of such a part, about; only parts with changes are written anew", _count),
+    Setting("full_check_hours", "24", "A contract looks at all rows again after so many hours, else at changed ones", _hours),
+    Setting("check_whole_below", "100000", "A table of up to so many rows is always checked whole", _count),
     Setting("compact_above", "50%", "After a run the warehouse is written anew if more of it is free", _share),
     Setting("compact_from", "256MB", "A smaller warehouse file is left as it is", _size),
     Setting("group_bytes", "64MB", "CSV read into one transaction: more is faster, less is leaner", _size),
     Setting("http_host", "127.0.0.1", "Address on which the service answers", str),
     Setting("http_port", "8080", "Port on which the service answers", _port),
+    Setting("metrics_port", "9464", "Port on which Prometheus finds the metrics", _port),
     Setting("tls_certificate", "", "File with the certificate (PEM, its chain behind it): serve https", str),
     Setting("tls_key", "", "File with the certificate's private key (PEM)", str),
     Setting("allow_plain_http", "false", "Take passwords over plain HTTP from other machines too", _yes),
@@ -118,10 +126,13 @@ class Settings:
     keep_versions: int
     parts_above: int
     part_rows: int
+    full_check_hours: float
+    check_whole_below: int
     compact_above: float
     compact_from: str
     http_host: str
     http_port: int
+    metrics_port: int
     tls_certificate: str
     tls_key: str
     allow_plain_http: bool

@@ -31,3 +31,19 @@ def powerbi_export(
     from pipeline.commands.powerbi import export
 
     export(project_of_command(), folder, mode, url, json_out=json_out)
+
+
+@app.command("export")
+def export_connections(
+    folder: Annotated[Path, typer.Argument(help="Where to write the files.")],
+    kind: Annotated[str, typer.Option("--format", help="odc (Excel, a file for each table) or pbids (Power BI).")],
+    url: Annotated[str | None, typer.Option(help="Address of the feed.")] = None,
+    json_out: Json = False,
+) -> None:
+    """Write connection files for the feed: opened by a double click, they ask for the password.
+
+    Example: goldfeed export connections --format odc
+    """
+    from pipeline.commands.powerbi import connections
+
+    connections(project_of_command(), folder, kind, url, json_out=json_out)

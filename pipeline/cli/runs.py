@@ -115,3 +115,14 @@ def backfill(
     Example: goldfeed backfill --from 2024-01-01 --to 2024-01-31
     """
     done("backfill", first=first, last=last, select=select, wait=wait, quiet=quiet, json_out=json_out)
+
+
+@app.command()
+def retain(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False, json_out: Json = False
+) -> None:
+    """Let go what is old and no longer needed, as retention: in goldfeed.yml says; the service does it each night.
+
+    Example: goldfeed retain --dry-run
+    """
+    done("retain", dry_run=dry_run, json_out=json_out)

@@ -11,6 +11,7 @@ from sqlglot import exp
 from pipeline.directquery.tables import fits
 from pipeline.errors import ProjectError
 from pipeline.powerbi.roles import sees
+from pipeline.project.role import parse_condition
 from pipeline.sql import columns_list, quoted
 
 PREFIX, READER = "goldfeed_", "reader"
@@ -66,28 +67,13 @@ def _condition(role: str, name: str, said: Mapping[str, Any]) -> str:
     if not text:
         return "true"
     try:
-        select = sqlglot.parse_one(f"SELECT 1 WHERE {text}", read="duckdb")
-    except sqlglot.errors.SqlglotError as error:
-        raise _no_condition(role, name, text) from error
-    where = select.args.get("where")
-    parts = {part for part, value in select.args.items() if value}
-    if not isinstance(select, exp.Select) or where is None or parts != {"expressions", "where"} or _asks(where.this):
-        raise _no_condition(role, name, text)
+        condition = parse_condition(text)
+    except ValueError as error:
+        raise ProjectError(
+            f"the rows of {name} for the role {role} are no condition: {error}",
+            where="goldfeed.yml: roles",
+            do="compare columns with constants or $user",
+        ) from error
     user = sqlglot.parse_one("current_user", read="postgres")
-    tree = where.this.transform(
-        lambda node: user.copy() if isinstance(node, (exp.Placeholder, exp.Parameter)) else node
-    )
+    tree = condition.transform(lambda node: user.copy() if isinstance(node, (exp.Placeholder, exp.Parameter)) else node)
     return str(tree.sql("postgres"))
-
-
-def _asks(condition: exp.Expr) -> bool:
-    """Whether a condition reads another table."""
-    return condition.find(exp.Query, exp.Table) is not None
-
-
-def _no_condition(role: str, name: str, text: str) -> ProjectError:
-    return ProjectError(
-        f"the rows of {name} for the role {role} are no condition: {text}",
-        where="goldfeed.yml: roles",
-        do="compare columns with constants or $user",
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,15 +36,15 @@ def load(settings: Settings, url: str, project: Path) -> tuple[str, int]:
         snapshot = open_snapshot(settings)
         if loaded_version(server) == _stamp(snapshot, roles_of(project)):
             return snapshot.version, 0
-        rows = _load(server, snapshot, with_reader(roles_of(project)), _stamp(snapshot, roles_of(project)))
-        return snapshot.version, rows
+        return snapshot.version, _load(server, snapshot, settings, roles_of(project))
     finally:
         server.close()
 
 
 def _stamp(snapshot: Snapshot, roles: Roles) -> str:
-    """What the schema's comment says: the version, and the roles it was loaded for."""
-    return f"goldfeed {snapshot.version} {snapshot.manifest['published_at']} {sorted(roles.items())!r}"
+    """What the schema's comment says: the version, and a hash of the roles it was loaded for."""
+    said = hashlib.sha256(repr(sorted(roles.items())).encode()).hexdigest()[:16]
+    return f"goldfeed {snapshot.version} {snapshot.manifest['published_at']} roles {said}"
 
 
 def loaded_version(server: Server) -> str | None:
@@ -54,13 +55,14 @@ def loaded_version(server: Server) -> str | None:
     return found[0][0] if found else None
 
 
-def _load(server: Server, snapshot: Snapshot, roles: Roles, stamp: str) -> int:
+def _load(server: Server, snapshot: Snapshot, settings: Settings, declared: Roles) -> int:
     tables: dict[str, Any] = snapshot.manifest["tables"]
+    roles, stamp = with_reader(declared), _stamp(snapshot, declared)
     _check_names(tables)
     _clear(server)
     server.run(f"CREATE SCHEMA {quoted(NEXT)}")
     rows = sum(_copy(server, snapshot, name, table) for name, table in tables.items())
-    own = _own_tables(server, snapshot)
+    own = _own_tables(server, snapshot, settings)
     _make_roles(server, roles)
     server.run(*granted(NEXT, {**tables, **own}, roles))
     server.run(f"COMMENT ON SCHEMA {quoted(NEXT)} IS {literal(stamp)}")
@@ -100,10 +102,10 @@ def _copy(server: Server, snapshot: Snapshot, name: str, table: Mapping[str, Any
     return int(table["rows"])
 
 
-def _own_tables(server: Server, snapshot: Snapshot) -> dict[str, Any]:
+def _own_tables(server: Server, snapshot: Snapshot, settings: Settings) -> dict[str, Any]:
     """`_feed` and `_freshness`, as the feed has them. Returns them as a manifest would."""
     made: dict[str, Any] = {}
-    for name, (columns, rows) in own_tables(snapshot).items():
+    for name, (columns, rows) in own_tables(snapshot, settings).items():
         made[name] = {"columns": columns, "rows": len(rows)}
         server.run(create(NEXT, name, columns))
         for row in rows:

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from typing import Any
 
+from pipeline.feed.catalog import catalog_of
+from pipeline.feed.freshness import Freshness
 from pipeline.feed.snapshot import Snapshot
 from pipeline.powerbi.trust import FEED, FRESHNESS, own_columns
-from pipeline.sql import quoted
+from pipeline.settings import Settings
 
 Rows = list[tuple[Any, ...]]
 
 
-def own_tables(snapshot: Snapshot) -> dict[str, tuple[list[dict[str, str]], Rows]]:
+def own_tables(snapshot: Snapshot, settings: Settings) -> dict[str, tuple[list[dict[str, str]], Rows]]:
     """Name -> columns (name, type) and rows."""
-    published_at = str(snapshot.manifest["published_at"]).removesuffix("Z")
-    freshness = [
-        (name, snapshot.version, published_at, _data_through(snapshot, name, table), None, 0, 0)
-        for name, table in snapshot.manifest["tables"].items()
-    ]
-    rows: dict[str, Rows] = {FEED: [(snapshot.version, published_at)], FRESHNESS: list(freshness)}
+    catalog = catalog_of(snapshot.manifest)
+    freshness = [astuple(row) for row in Freshness(settings).tables(snapshot, catalog)]
+    rows: dict[str, Rows] = {FEED: [(snapshot.version, catalog.published_at.removesuffix("Z"))], FRESHNESS: freshness}
     return {name: (own_columns(name), found) for name, found in rows.items()}
-
-
-def _data_through(snapshot: Snapshot, name: str, table: dict[str, Any]) -> str | None:
-    """The latest value of the first date or time."""
-    column = next((c["name"] for c in table["columns"] if c["type"].startswith(("DATE", "TIMESTAMP"))), None)
-    if column is None:
-        return None
-    rows = snapshot.query(f"SELECT CAST(max({quoted(column)}) AS VARCHAR) FROM {quoted(name)}")[1]
-    return None if rows[0][0] is None else str(rows[0][0])

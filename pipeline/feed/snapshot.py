@@ -89,8 +89,8 @@ def sandbox(
             "threads": threads,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
-            "temp_directory": str(spill or ""),
             "disabled_optimizers": "late_materialization",  # fails on Parquet with LIMIT and OFFSET (DuckDB 2.0.0)
+            "temp_directory": str(spill or ""),
         }
     )
     for name, table in manifest["tables"].items():

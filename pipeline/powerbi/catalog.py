@@ -91,11 +91,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Catalog:
-    """The gold tables, in the order in which they are built."""
+    """The gold tables, in the order in which they are built. `cut`: some tables or columns are kept from the reader."""
 
     project: str
     version: str
     tables: tuple[Table, ...]
+    cut: bool = False
 
     def table(self, source: str) -> Table | None:
         return next((table for table in self.tables if table.source == source), None)
@@ -121,7 +122,7 @@ def read_catalog(project: Project, manifest: Mapping[str, Any]) -> Catalog:
     titles = unique([(name, friendly(name)) for name in seen] + [(name, name) for name in TRUST_TABLES])
     taken = _measure_names(project, seen)
     tables = [_read(project, name, titles[name], manifest["tables"][name], taken) for name in seen]
-    return Catalog(project.flow, manifest["version"], _related(tables))
+    return Catalog(project.flow, manifest["version"], _related(tables), bool(manifest.get("cut")))
 
 
 def _measure_names(project: Project, seen: list[str]) -> frozenset[str]:

@@ -12,9 +12,10 @@ from typing import Any
 
 from pipeline.errors import UsageError
 from pipeline.powerbi.catalog import Catalog, read_catalog
+from pipeline.powerbi.connections import pbids
 from pipeline.powerbi.model import model_files
 from pipeline.powerbi.names import file_names, tag
-from pipeline.powerbi.queries import FEED_URL, MODES
+from pipeline.powerbi.queries import MODES
 from pipeline.powerbi.report import report_files
 from pipeline.powerbi.roles import roles_of
 from pipeline.powerbi.trust import with_trust
@@ -25,21 +26,22 @@ _STAMP = (1980, 1, 1, 0, 0, 0)  # the oldest time a zip can hold
 
 
 def project_files(
-    project: Project, manifest: Mapping[str, Any], mode: str = "import", url: str | None = None
+    project: Project, manifest: Mapping[str, Any], mode: str = "import", url: str | None = None, *, roles: bool = True
 ) -> dict[str, str]:
     """Path -> text of the Power BI project of a version.
 
-    A manifest cut to what a role may see gives the project of that role.
+    A manifest cut to what a role may see gives the project of that role; without `roles` it has none, for who sees
+    only a part should not read the rules of others.
     Raises UsageError for a mode there is not.
     """
     if mode not in MODES:
         raise UsageError(f"there is no mode {mode!r}", where="powerbi export", do=f"use {' or '.join(MODES)}")
     catalog = with_trust(read_catalog(project, manifest))
     name = file_names([catalog.project])[catalog.project]
-    model = model_files(catalog, mode, url, roles_of(project.folder), _groups(project, catalog))
+    model = model_files(catalog, mode, url, roles_of(project.folder) if roles else {}, _groups(project, catalog))
     files = {
         f"{name}.pbip": _json(_shortcut(name)),
-        f"{name}.pbids": pbids(url if mode == "import" and url else FEED_URL),
+        f"{name}.pbids": pbids(url if mode == "import" else None),
         ".gitignore": "**/.pbi/localSettings.json\n**/.pbi/cache.abf\n",
         f"{name}.SemanticModel/.platform": _json(_platform("SemanticModel", name)),
         f"{name}.SemanticModel/definition.pbism": _json(_pbism()),
@@ -58,11 +60,13 @@ def _groups(project: Project, catalog: Catalog) -> dict[str, list[str]]:
     return {name: kept for name, tables in groups.items() if (kept := [t for t in tables if t in there])}
 
 
-def project_zip(project: Project, manifest: Mapping[str, Any], mode: str = "import", url: str | None = None) -> bytes:
+def project_zip(
+    project: Project, manifest: Mapping[str, Any], mode: str = "import", url: str | None = None, *, roles: bool = True
+) -> bytes:
     """The project as a zip; no time and no machine in it, so that the same version gives the same bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, text in project_files(project, manifest, mode, url).items():
+        for path, text in project_files(project, manifest, mode, url, roles=roles).items():
             entry = zipfile.ZipInfo(path, _STAMP)
             entry.external_attr = 0o644 << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
@@ -83,18 +87,17 @@ def write_project(folder: Path, files: Mapping[str, str]) -> None:
     ]:
         if str(old.relative_to(folder)) not in files:
             old.unlink()
+    write_files(folder, files)
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Write files under a folder, each beside and then renamed."""
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(f"{path.name}.part")
         beside.write_text(text, encoding="utf-8", newline="\n")
         os.replace(beside, path)
-
-
-def pbids(url: str) -> str:
-    """The connection file: opened, Power BI asks for the password and shows the tables."""
-    details = {"protocol": "odata", "address": {"url": url.rstrip("/") + "/"}}
-    return _json({"version": "0.1", "connections": [{"details": details, "options": {}, "mode": "Import"}]})
 
 
 def _json(value: Any) -> str:

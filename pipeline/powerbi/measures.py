@@ -31,7 +31,8 @@ class ModelMeasure:
 def measures_of(catalog: Catalog) -> list[ModelMeasure]:
     """All measures, in a fixed order. A model's own measure takes the place of a standard one of its name.
 
-    Raises ProjectError where a declared measure names a column or a measure that is not there.
+    Raises ProjectError where a declared measure names a column or a measure that is not there; in a catalog that is
+    cut to a reader it is left out instead.
     """
     own = [
         ModelMeasure(name, table.source, one.expression.strip(), one.format, "Own", one.description)
@@ -47,9 +48,20 @@ def measures_of(catalog: Catalog) -> list[ModelMeasure]:
             taken.add(standard.name.lower())
             shown = (standard.format, standard.folder, standard.description)
             made.append(ModelMeasure(standard.name, standard.table, dax, *shown))
-    for measure in own:
-        _check(measure, [*made, *own], catalog)
-    return made + own
+    for measure in [] if catalog.cut else own:
+        if missing := _missing(measure, [*made, *own], catalog):
+            raise ProjectError(
+                f"the measure {measure.name!r} names {', '.join(missing)}, which the model does not have",
+                where=f"gold.{measure.table}",
+                do="use the names that Power BI shows, e.g. 'Orders'[Total Amount]",
+            )
+    return _resolved([*made, *own], catalog) if catalog.cut else made + own
+
+
+def _resolved(measures: list[ModelMeasure], catalog: Catalog) -> list[ModelMeasure]:
+    """The measures all of whose names are there, round by round: one left out may leave out another."""
+    kept = [measure for measure in measures if not _missing(measure, measures, catalog)]
+    return kept if len(kept) == len(measures) else _resolved(kept, catalog)
 
 
 def _check_names(own: list[ModelMeasure]) -> None:
@@ -112,15 +124,10 @@ def _measures_there(dax: str, made: list[ModelMeasure]) -> bool:
     return measures_named(dax) <= {measure.name for measure in made}
 
 
-def _check(measure: ModelMeasure, made: list[ModelMeasure], catalog: Catalog) -> None:
+def _missing(measure: ModelMeasure, made: list[ModelMeasure], catalog: Catalog) -> list[str]:
+    """The columns and measures that a measure names and the model does not have."""
     there = {(table.name, column.name) for table in catalog.tables for column in table.columns}
     here = {column.name for table in catalog.tables if table.source == measure.table for column in table.columns}
     missing = [f"'{table}'[{column}]" for table, column in sorted(columns_named(measure.dax) - there)]
     known = {one.name for one in made} | here
-    missing += [f"[{name}]" for name in sorted(measures_named(measure.dax) - known)]
-    if missing:
-        raise ProjectError(
-            f"the measure {measure.name!r} names {', '.join(missing)}, which the model does not have",
-            where=f"gold.{measure.table}",
-            do="use the names that Power BI shows, e.g. 'Orders'[Total Amount]",
-        )
+    return missing + [f"[{name}]" for name in sorted(measures_named(measure.dax) - known)]

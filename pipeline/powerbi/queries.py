@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import quote
 
@@ -45,14 +45,24 @@ def parameters(mode: str, url: str | None) -> list[Parameter]:
 def partition(table: Table, mode: str) -> str:
     """The M of a table's one partition, in the form that folds into one request."""
     steps = _from_postgres(table) if mode == "directquery" else _from_feed(table)
+    return _let(steps)
+
+
+def standalone(table: Table, url: str | None) -> str:
+    """The M of a table for a file of its own: all rows, the address in it."""
+    address = (url or FEED_URL).rstrip("/") + "/"
+    return _let(_from_feed(replace(table, refresh_by=None), dax_text(address)))
+
+
+def _let(steps: list[tuple[str, str]]) -> str:
     lines = ",\n".join(f"    {name} = {value}" for name, value in steps)
     return f"let\n{lines}\nin\n    {steps[-1][0]}"
 
 
-def _from_feed(table: Table) -> list[tuple[str, str]]:
+def _from_feed(table: Table, address: str = "FeedUrl & FeedVersion") -> list[tuple[str, str]]:
     names = ", ".join(dax_text(column.source) for column in table.columns)
     steps = [
-        ("Source", 'OData.Feed(FeedUrl & FeedVersion, null, [Implementation = "2.0"])'),
+        ("Source", f'OData.Feed({address}, null, [Implementation = "2.0"])'),
         ("Entities", f'Source{{[Name = {dax_text(table.source)}, Signature = "table"]}}[Data]'),
         ("Columns", f"Table.SelectColumns(Entities, {{{names}}})"),
         *_window(table),

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import sqlglot
 from sqlglot import exp
 
 from pipeline.errors import ProjectError
 from pipeline.powerbi.catalog import Catalog, Table
 from pipeline.powerbi.names import dax_column, dax_text
+from pipeline.project.role import columns_used, is_among, parse_condition
 from pipeline.project.yamlfile import read_yaml
 
 _COMPARISONS: dict[type[exp.Expr], tuple[str, str]] = {  # how it is written, and its opposite
@@ -55,7 +54,7 @@ def sees(role: Mapping[str, Any], table: str) -> bool:
     """Whether a role may see a table, by name or pattern (`dim_*`); a role that names no tables sees all."""
     named = role.get("tables") or ()
     patterns = [named] if isinstance(named, str) else named
-    return not patterns or any(fnmatchcase(table, str(one).removeprefix("gold.")) for one in patterns)
+    return not patterns or is_among(table, map(str, patterns))
 
 
 def _dax(condition: str, table: Table, role: str) -> str:
@@ -67,10 +66,9 @@ def _dax(condition: str, table: Table, role: str) -> str:
         )
 
     try:
-        tree = sqlglot.parse_one(condition, read="duckdb")
-    except sqlglot.errors.SqlglotError as error:
-        raise refuse(str(error).splitlines()[0]) from error
-    try:
+        tree = parse_condition(condition)
+        if not table.has(*columns_used(tree)):
+            return "FALSE()"  # the rule asks a column that this model lacks: nobody could tell which rows are meant
         return _written(tree, table)
     except ValueError as error:
         raise refuse(str(error)) from error

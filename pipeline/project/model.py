@@ -63,6 +63,14 @@ class Header(BaseModel):
     refresh_by: str | None = Field(
         None, description="Power BI: the date or time, never NULL, by which the table is refreshed in part"
     )
+    pii: dict[str, Literal["clear", "masked"]] = Field(
+        default_factory=dict,
+        description="column: clear, to publish personal data for roles that may see it; masked, by a Polars function",
+    )
+    lineage: dict[str, Texts] = Field(
+        default_factory=dict,
+        description="Polars: column: the table.column it is made of (default: every column of every input)",
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Header:
@@ -184,7 +192,9 @@ def _tables(select: exp.Query) -> dict[str, int]:
 
 def _fingerprint(header: Header, code: str) -> str:
     """What a change of which rebuilds the table: descriptions, blanks and comments do not count."""
-    facts = header.model_dump(exclude={"description", "columns", "foreign_keys", "measures", "refresh_by"})
+    facts = header.model_dump(
+        exclude={"description", "columns", "foreign_keys", "measures", "refresh_by", "pii", "lineage"}
+    )
     return hashlib.sha256(json.dumps([facts, code], sort_keys=True).encode()).hexdigest()[:16]
 
 

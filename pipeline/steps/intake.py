@@ -24,11 +24,12 @@ from pipeline.warehouse.ledger import TableState, known_files, record_delivery, 
 
 @dataclass
 class Tally:
-    """What a task has done so far: rows, and notes for the person who reads the summary."""
+    """What a task has done so far: rows, files taken, and notes for the person who reads the summary."""
 
     rows_in: int = 0
     rows_out: int = 0
     quarantined: int = 0
+    taken: int = 0
     notes: list[str] = field(default_factory=list)
 
 

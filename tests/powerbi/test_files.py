@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
+import lxml.html
 import pytest
 
 from pipeline.errors import UsageError
@@ -99,3 +102,30 @@ def test_names_make_safe_files() -> None:
 def test_without_a_publication_it_says_what_to_do(tmp_path: Path) -> None:
     done = Shop(ROOT, tmp_path / "home").cli("powerbi", "export", str(tmp_path / "x"))
     assert done.returncode == 1 and "goldfeed run" in done.stderr
+
+
+def formula(text: str) -> tuple[str, str]:
+    """Name and M of the query in an .odc file."""
+    inner = text.partition("<odc:PowerQueryMashupData>")[2].partition("</odc:PowerQueryMashupData>")[0]
+    query = ElementTree.fromstring(html.unescape(inner)).find(".//{*}Query")
+    assert query is not None
+    return query.attrib["Name"], query.findtext("{*}Formula") or ""
+
+
+def test_each_table_has_a_file_for_excel_with_its_query(exported: Make, tmp_path: Path) -> None:
+    made = exported("shop")
+    done = made.shop.cli_json("export", str(tmp_path / "c"), "--format", "odc", "--url", "https://feed.example/odata/v4")
+    assert set(done["files"]) == {f"{table}.odc" for table in made.model().tables if table not in ("Last Refresh", "Freshness")}
+    name, query = formula((tmp_path / "c" / "Order Items.odc").read_text())
+    assert name == "Order Items" and 'OData.Feed("https://feed.example/odata/v4/", null' in query and "RangeStart" not in query
+    assert '[Name = "fact_order_items", Signature = "table"]' in query
+    document = lxml.html.document_fromstring((tmp_path / "c" / "Order Items.odc").read_text())
+    assert "SELECT * FROM [Order Items]" in document.text_content()
+
+
+def test_a_format_there_is_not_is_refused(exported: Make, tmp_path: Path) -> None:
+    made = exported("shop")
+    done = made.shop.cli("export", str(tmp_path / "c"), "--format", "tds")
+    assert done.returncode == 2 and "there is no format 'tds'" in done.stderr and not (tmp_path / "c").exists()
+    made.shop.cli("export", str(tmp_path / "c"), "--format", "pbids", check=True)
+    assert json.loads((tmp_path / "c" / "shop.pbids").read_text())["connections"][0]["details"]["protocol"] == "odata"

@@ -5,13 +5,19 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from pipeline.powerbi.catalog import read_catalog
+from pipeline.powerbi.trust import with_trust
 from tests.conftest import SAMPLE_DATA, needs_sample_data
 from tests.powerbi.conftest import SHOPS, Exported
+from tests.powerbi.dax import Data, Dax, Link
+from tests.powerbi.reader import ends
 from tests.powerbi.twins import OF_THE_FEED, TWINS, twin
 
 Make = Callable[[str], Exported]
@@ -43,6 +49,7 @@ EXPECTED: dict[str, dict[str, tuple[str | None, str | None, str | None]]] = {
         "Revenue Growth on Last Year %": (None, None, None),
         "Revenue Running Total": ("1259860.59", "1086085.63", "752042.57"),
         "Revenue Rolling 28 Days": ("507818.02", "526875.33", "494125.78"),
+        "Freight Share": ("0.012060", "0.011969", "0.012587"),
     },
     "olist": {
         "Orders": ("8135", "537", "250"),
@@ -146,3 +153,46 @@ def test_the_numbers_of_olist_are_those_of_its_files() -> None:
 def _rows(name: str) -> list[dict[str, str]]:
     with open(SAMPLE_DATA / "olist" / name, encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def dax_of(made: Exported) -> Dax:
+    """The measures of a shop over its published tables, with the names of the model."""
+    catalog = with_trust(read_catalog(made.project, made.manifest))
+    model = made.model()
+    tables: dict[str, list[dict[str, Any]]] = {}
+    for table in catalog.tables:
+        if not table.source.startswith("_"):
+            names = [column.name for column in table.columns]
+            rows = made.ask(f"SELECT {', '.join(column.source for column in table.columns)} FROM {table.source}")
+            tables[table.name] = [dict(zip(names, row, strict=True)) for row in rows]
+    links = [Link(*ends(one), one.properties.get("isActive") != "false") for one in model.relationships]
+    return Dax(Data(tables, links, {name: text for name, text in model.measures.items() if name not in OF_THE_FEED}))
+
+
+LOOKS = [("shop", 0), ("shop", 1), ("shop", 2), *(pytest.param("olist", n, marks=[pytest.mark.slow, needs_sample_data]) for n in (1, 2))]
+
+
+@pytest.mark.parametrize(("name", "column"), LOOKS)
+def test_the_dax_itself_says_the_same_number(exported: Make, name: str, column: int) -> None:
+    dax = dax_of(exported(name))
+    first, last = (date.fromisoformat(day) for day in WINDOWS[name][column])
+    days = [row["Date"] for row in dax.data.tables["Date"] if first <= row["Date"] <= last]
+    for measure, numbers in EXPECTED[name].items():
+        found = dax.measure(measure, days)
+        assert abs(float(found or 0) - float(numbers[column] or 0)) < 1e-6, (measure, found, numbers[column])
+
+
+@pytest.mark.parametrize(("measure", "right", "wrong"), [
+    ("Refunds", ", USERELATIONSHIP('Payments'[Paid Date], 'Date'[Date])", ""),
+    ("New Customers", "REMOVEFILTERS('Date'), ", ""),
+    ("Revenue Running Total", "<=", "<"),
+    ("Product Revenue", '<> "canceled"', '= "canceled"'),
+    ("Revenue Last Month", "MONTH", "YEAR"),
+])  # fmt: skip
+def test_a_measure_that_says_something_else_is_found(exported: Make, measure: str, right: str, wrong: str) -> None:
+    dax = dax_of(exported("shop"))
+    text = dax.data.measures[measure]
+    assert right in text
+    broken = Dax(replace(dax.data, measures={**dax.data.measures, measure: text.replace(right, wrong)}))
+    days = [row["Date"] for row in dax.data.tables["Date"] if row["Date"].month == 2]
+    assert float(broken.measure(measure, days) or 0) != pytest.approx(float(EXPECTED["shop"][measure][1] or 0))

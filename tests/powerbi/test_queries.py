@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import pytest
 
 from pipeline.powerbi.catalog import Column, Table, read_catalog
-from pipeline.powerbi.queries import parameters, partition, request
+from pipeline.powerbi.queries import parameters, partition, request, standalone
 from pipeline.powerbi.trust import with_trust
 from tests.powerbi.conftest import SHOPS, Exported
 
@@ -43,7 +43,8 @@ def all_m(made: Exported) -> list[str]:
         for table in model.tables.values():
             found += [part.properties["source"] for part in table.of("partition")]
             found += [policy.properties["sourceExpression"] for policy in table.of("refreshPolicy")]
-    return found
+    catalog = read_catalog(made.project, made.manifest)
+    return found + [standalone(table, None) for table in catalog.tables]
 
 
 @pytest.fixture(scope="session")

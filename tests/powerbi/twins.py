@@ -45,6 +45,7 @@ TWINS = {
     "Revenue Growth %": f"WITH {MONTH} SELECT CAST(({REVENUE}) - ago AS DOUBLE) / nullif(ago, 0) FROM (SELECT sum(x) AS ago FROM (SELECT {REVENUE_BEFORE}) t(x))",
     "Revenue Growth on Last Year %": f"WITH {YEAR} SELECT CAST(({REVENUE}) - ago AS DOUBLE) / nullif(ago, 0) FROM (SELECT sum(x) AS ago FROM (SELECT {REVENUE_BEFORE}) t(x))",
     "Revenue Running Total": "SELECT sum(total_amount) FROM fact_orders WHERE {kept} AND order_date <= (SELECT max(date) FROM dim_date WHERE date BETWEEN $first AND $last)",
+    "Freight Share": "SELECT CAST(sum(freight_amount) AS DOUBLE) / sum(total_amount) FROM fact_orders WHERE {days}",
     "Revenue Rolling 28 Days": "SELECT sum(total_amount) FROM fact_orders, (SELECT max(date) AS last FROM dim_date WHERE date BETWEEN $first AND $last) WHERE {kept} AND order_date BETWEEN last - 27 AND last",
 }
 REFUNDS = {  # where the payments have no day, or there are none

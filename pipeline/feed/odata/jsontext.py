@@ -26,7 +26,7 @@ def json_text(sql: str, kind: Type, style: Format) -> str:
     if kind.kind == "text":
         return f"CAST(to_json({text}) AS VARCHAR)"
     if is_float(kind):
-        return f"CASE WHEN isfinite({sql}) THEN {text} ELSE concat('\"', {text}, '\"') END"
+        return f"CASE WHEN isfinite({sql}) THEN {text} ELSE '\"' || {text} || '\"' END"
     quotes = kind.kind in _QUOTED or (style.ieee and kind.name in _BIG)
     return f"('\"' || {text} || '\"')" if quotes else text
 

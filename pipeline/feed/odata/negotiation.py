@@ -51,12 +51,15 @@ def json_format(headers: Mapping[str, str], asked: str | None) -> Format:
 
 
 def wants_json(headers: Mapping[str, str], asked: str | None) -> bool:
-    """For $metadata: JSON, or XML as by default. Raises RequestError (406) when neither will do."""
-    for media in _medias(headers, asked):
-        if media.allows(_XML):
-            return False
-        if media.allows(_JSON):
-            return True
+    """For $metadata: XML for all who take it, else JSON. Raises RequestError (406) when neither will do.
+
+    Readers of 4.0 (Power Query among them) name JSON first for their data, and mean XML here.
+    """
+    medias = _medias(headers, asked)
+    if any(media.allows(_XML) for media in medias):
+        return False
+    if any(media.allows(_JSON) for media in medias):
+        return True
     raise _not_acceptable("application/xml or application/json")
 
 

@@ -52,7 +52,7 @@ def beginning(context: Context, items: Sequence[Item], first: Sequence[str | Non
         raise wrong("$skiptoken does not belong to this address", "follow the @odata.nextLink as it came")
     same, ways = list[str](), list[str]()
     for item, text in zip(items, first, strict=True):
-        place = None if text is None else f"CAST({context.bind(text)} AS {item.type.sql})"
+        place = None if text is None else _place(context, item, text)
         if after := _after(item, place):
             ways.append(" AND ".join([*same, after]))
         same.append(f"{item.sql} IS NULL" if place is None else f"{item.sql} = {place}")
@@ -72,4 +72,12 @@ def bound(context: Context, item: Item, text: str | None) -> str:
     """The coarse condition on the first item alone, by which DuckDB skips the parts of files that come before."""
     if text is None or item.descending or item.nullable:
         return "true"
-    return f"{item.sql} >= CAST({context.bind(text)} AS {item.type.sql})"
+    return f"{item.sql} >= {_place(context, item, text)}"
+
+
+def _place(context: Context, item: Item, text: str) -> str:
+    """The value of a token, bound. A decimal is as fine as it was written: what calculated it knows no scale."""
+    kind = item.type.sql
+    if item.type.name == "Edm.Decimal" and len(text) < 40:
+        kind = f"DECIMAL(38,{min(len(text.partition('.')[2]), 38)})"
+    return f"CAST({context.bind(text)} AS {kind})"
