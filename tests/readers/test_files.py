@@ -18,6 +18,7 @@ from pipeline.errors import UsageError
 from pipeline.feed.exports import MEMORY
 from pipeline.feed.snapshot import open_snapshot, sandbox
 from tests.conftest import Shop
+from tests.quality.little import agree, attributes
 from tests.readers.desk import TABLES, Desk, publish
 
 ORDERS = TABLES["fact_orders"][2]
@@ -216,3 +217,21 @@ def test_a_run_tells_readers_how_fresh_its_tables_are(shop: Shop) -> None:
     assert found["last_run"]["status"] == "succeeded" and found["withheld"] is None
     assert days["last_good_run"] == found["last_good_run"]["ended_at"] and days["built_at"].startswith(str(date.today().year))
 
+
+
+def test_f3_a_publication_that_is_withheld_can_be_seen_by_readers(shop: Shop) -> None:
+    agree(shop, "gold.totals", "", f"- name: amount\n  checks: [{{invalid: {{valid_max: 50, {attributes()}}}}}]")
+    shop.drop_orders("orders_1.csv", "1,c,paid,1.00,2024-01-05")
+    assert shop.run().version == "000001"
+    desk = Desk(shop.home).with_users("root")
+    with desk.serving(), desk.client("root") as root:
+        assert root.get("/files/_freshness").json()["withheld"] is None
+        shop.drop_orders("orders_2.csv", "2,c,paid,500.00,2024-01-05")
+        assert shop.run().status == "withheld"
+        found = root.get("/files/_freshness").json()
+        assert (found["version"], found["withheld"]["run_id"], found["last_good_run"]["run_id"]) == ("000001", 2, 1)
+        assert found["tables"][0]["checks_failed"] == 1
+        assert root.get("/files/totals.csv").text.splitlines()[1] == "paid,1,1.00"
+        shop.drop_orders("orders_3.csv", "2,c,paid,5.00,2024-01-06")
+        assert shop.run().status == "succeeded"
+        assert root.get("/files/_freshness").json()["withheld"] is None
