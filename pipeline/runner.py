@@ -151,9 +151,11 @@ def execute(
     left = run.stop.is_set() and any(result.status in ("skipped", "failed") for result, _ in results)
     status = "interrupted" if left else "failed" if failed else "succeeded"
     version = next((step.version for _, step in results if step.version), None)
-    forget(database, _floors(project, database))
+    if database.value("SELECT count(*) FROM ledger.changes"):
+        forget(database, _floors(project, database))
     failpoint("run.before_finish")
-    ledger.finish_run(database, run.run_id, status, clock.now(), version, failed[0].error if failed else None)
+    ended = max(clock.now(), now)  # the clock may have been set back meanwhile
+    ledger.finish_run(database, run.run_id, status, ended, version, failed[0].error if failed else None)
     failpoint("run.after_finish")
     return RunResult(
         run.run_id,
