@@ -155,7 +155,8 @@ def execute(
     forget_changes(project, database)
     failpoint("run.before_finish")
     error = next((result.error for result in (*failed, *held_back)), None)
-    ledger.finish_run(database, run.run_id, status, clock.now(), version, error)
+    ended = max(clock.now(), now)  # the clock may have been set back meanwhile
+    ledger.finish_run(database, run.run_id, status, ended, version, error)
     failpoint("run.after_finish")
     tell_readers(database, project, clock.now())
     return RunResult(

@@ -145,6 +145,17 @@ class Database:
         )
         return {str(name): str(kind) for name, kind in found}
 
+    def columns_in(self, layer: str) -> dict[str, dict[str, str]]:
+        """table -> column -> type, of all tables of a schema at once."""
+        found: dict[str, dict[str, str]] = {}
+        for table, name, kind in self.rows(
+            "SELECT table_name, column_name, data_type FROM duckdb_columns() "
+            "WHERE database_name = current_database() AND schema_name = ? ORDER BY table_name, column_index",
+            [layer],
+        ):
+            found.setdefault(str(table), {})[str(name)] = str(kind)
+        return found
+
     def same_type(self, one: str, other: str) -> bool:
         """Whether two type names mean the same type to the engine (`int` and `INTEGER`)."""
         return bool(self.value(f"SELECT typeof(CAST(NULL AS {one})) = typeof(CAST(NULL AS {other}))"))
