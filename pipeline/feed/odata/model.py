@@ -51,6 +51,7 @@ class Entity:
     numbered: bool = False
     given: bool = False  # its rows are values of the statement
     limited: bool = False  # some of its rows may not be seen
+    rows: int = -1  # below 0 where it is not known
 
     @property
     def singles(self) -> list[Navigation]:
@@ -78,8 +79,9 @@ def entity_of(table: Table) -> Entity:
     by_column = {found.column: found for found in properties.values()}
     key = tuple(by_column[name].name for name in table.key if name in by_column)
     entity = Entity(
-        _identifier(table.name), table.relation, key, properties, table.description, limited=table.condition is not None
-    )
+        _identifier(table.name), table.relation, key, properties, table.description,
+        limited=table.condition is not None, rows=table.rows,
+    )  # fmt: skip
     if key and len(key) == len(table.key) and all(may_be_key(properties[name].type) for name in key):
         return entity
     return _with_numbers(entity)
