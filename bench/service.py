@@ -31,7 +31,7 @@ def idle(seconds: float) -> None:
     given = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline.cli", "--home", str(home), "serve"],
-        cwd=ROOT, stdout=subprocess.DEVNULL, env={**given, "GOLDFEED_HTTP_PORT": "0"},
+        cwd=ROOT, stdout=subprocess.DEVNULL, env={**given, "GOLDFEED_HTTP_PORT": "0", "GOLDFEED_METRICS_PORT": "0"},
     )
     try:
         time.sleep(5)

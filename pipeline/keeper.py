@@ -39,6 +39,19 @@ class Keeper:
             connection.close()
             self._give_back()
 
+    def memory(self) -> int:
+        """Bytes the engine holds; 0 while the file is closed."""
+        with self._changed:
+            if self._database is None:
+                return 0
+            connection = self._database.another()
+            self._users += 1
+        try:
+            return int(connection.value("SELECT coalesce(sum(memory_usage_bytes), 0) FROM duckdb_memory()"))
+        finally:
+            connection.close()
+            self._give_back()
+
     @contextmanager
     def writing(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,7 @@ class Notifier:
         self._log, self._stop, self._first_wait = log, stop, first_wait
         self._outbox, self._channels = outbox, channels
         self._bad: dict[str, str] = {}
+        self._tally: Counter[tuple[str, str]] = Counter()
         self._waits: dict[str, tuple[float, float]] = {}  # channel -> when to try again, and how long to wait then
         self._new = threading.Event()
         threading.Thread(target=self._deliver_all, daemon=True).start()
@@ -169,6 +171,8 @@ class Notifier:
             self._new.clear()
             held = set[str]()
             for waiting in self._outbox.waiting():
+                if self._stop.is_set():
+                    return
                 if waiting.channel not in held and not self._deliver(waiting):
                     held.add(waiting.channel)  # what comes after it waits behind it
             self._new.wait(0.2 if held else 5.0)
@@ -187,11 +191,17 @@ class Notifier:
         if self._sent(name, channel, waiting.message):
             self._outbox.done(waiting)
             self._waits.pop(name, None)
+            self._tally[name, "sent"] += 1
             log.info("word was sent")
             return True
+        self._tally[name, "failed"] += 1
         log.warning("word could not be sent, and is sent again", wait=wait)
         self._waits[name] = (time.monotonic() + wait, min(wait * 2, _LONGEST_WAIT))
         return False
+
+    def tally(self) -> dict[tuple[str, str], int]:
+        """(channel, sent or failed) -> how often, since the start."""
+        return dict(self._tally)
 
     def _sent(self, name: str, channel: ChannelFile, message: Message) -> bool:
         try:

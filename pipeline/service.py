@@ -321,6 +321,16 @@ class Service:
         tell = log.info if result.status == "succeeded" else log.error
         tell("run", status=result.status, version=result.version, seconds=round(result.seconds, 2))
 
+    # ---------------------------------------------------------------- for the metrics
+    def next_runs(self) -> dict[str, datetime | None]:
+        """When each flow with a schedule is due next."""
+        return dict(self._next)
+
+    def turned(self) -> datetime:
+        """When the loop last turned; now, while a run is on."""
+        now = self.clock.now()
+        return now if self.running else now - timedelta(seconds=self.clock.seconds() - self.alive_at)
+
     # ---------------------------------------------------------------- health
     def ready(self) -> tuple[bool, str]:
         """Whether readers have something to read, or a first run is under way; and a word on it."""

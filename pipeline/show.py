@@ -21,7 +21,14 @@ from rich.table import Table
 if TYPE_CHECKING:
     from pipeline.steps.context import Reporter
 
-_COLOURS = {"succeeded": "green", "failed": "red", "skipped": "yellow", "unchanged": "dim", "rejected": "red"}
+_COLOURS = {
+    "succeeded": "green",
+    "failed": "red",
+    "skipped": "yellow",
+    "withheld": "yellow",
+    "unchanged": "dim",
+    "rejected": "red",
+}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from pipeline.commands.calls import Place
-    from pipeline.project.project import Project
+    from pipeline.project.project import Project, ProjectFile
     from pipeline.settings import Settings
 
 app = typer.Typer(
@@ -77,6 +77,11 @@ def project_of_command() -> Project:
 
 def settings_of_command() -> Settings:
     """Its settings alone: enough where no table is needed."""
+    return project_file_of_command()[1]
+
+
+def project_file_of_command() -> tuple[ProjectFile, Settings]:
+    """goldfeed.yml and the settings, without sql/."""
     from pipeline.project.project import load_file
 
-    return load_file(chosen["project"], home=chosen["home"], environ=os.environ)[1]
+    return load_file(chosen["project"], home=chosen["home"], environ=os.environ)

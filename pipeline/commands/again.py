@@ -32,7 +32,7 @@ def _unfinished(project: Project, run_id: int) -> tuple[str, list[str]]:
         raise missing
     flow, status = runs[0]
     names = sorted({name for (name,) in rows} & {*project.graph.sources, *project.graph.models})
-    if status not in ("failed", "interrupted") or (status == "failed" and not names):
+    if status not in ("failed", "interrupted", "withheld") or (status == "failed" and not names):
         raise UsageError(
             f"run {run_id} {status}: there is nothing to do again",
             where="retry",

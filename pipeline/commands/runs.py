@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline import runner, show
+from pipeline.clock import Clock
 from pipeline.commands.base import alone, ended, reading, stop_of_call, writing
 from pipeline.errors import UsageError, WarehouseBusy
 from pipeline.forecast import forecast
@@ -49,7 +50,7 @@ def run_in(project: Project, database: Database, wanted: Order, *, quiet: bool, 
         show.print_json(result.as_dict())
     else:
         _print_run(result)
-    return result.status != "failed"
+    return result.status not in ("failed", "withheld")
 
 
 def _print_run(result: RunResult) -> None:
@@ -65,8 +66,8 @@ def _print_run(result: RunResult) -> None:
     ]
     out.print(show.table(None, ("task", "status", "rows in", "out", "quarantined", "time"), rows))
     for task in result.tasks:
-        if task.error and task.status == "failed":
-            out.print(f"{task.task} failed: {task.error}", markup=False, highlight=False)
+        if task.error and task.status in ("failed", "withheld"):
+            out.print(f"{task.task} {task.status}: {task.error}", markup=False, highlight=False)
     _print_accounting(result)
     version = f", published as version {result.version}" if result.version else ""
     out.print(f"Run {result.run_id} {result.status} in {result.seconds:.1f} s{version}.", highlight=False)
@@ -116,7 +117,7 @@ def plan(project: Project, wanted: Order, *, json_out: bool) -> None:
     """Show the tasks a run would do, and why; writes nothing."""
     if project.settings.warehouse.exists():
         with reading(project.settings) as database:
-            situation, _ = runner.look(project, database, wanted)
+            situation, _ = runner.look(project, database, wanted, Clock().now())
             tasks = make_plan(project.graph, situation)
             outlook = forecast(project, database, tasks)
     else:

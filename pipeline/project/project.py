@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,11 @@ from pipeline.project.channel import ChannelFile
 from pipeline.project.contract import SUFFIX, find_contracts
 from pipeline.project.flow import Flow, FlowFile
 from pipeline.project.graph import LAYERS, Graph, build_graph, select
+from pipeline.project.metric import AT_MOST, MetricFile, MetricName
 from pipeline.project.model import Model, read_model
+from pipeline.project.personal import Personal, personal_data
 from pipeline.project.retention import RetentionFile
+from pipeline.project.role import RoleFile, check_roles
 from pipeline.project.source import Source, read_source
 from pipeline.project.yamlfile import checked, line_of, read_yaml
 from pipeline.settings import Settings, load_settings
@@ -34,6 +37,12 @@ class ProjectFile(BaseModel):
         default_factory=dict, description="Groups of tables with a schedule, by name; default: one with all tables"
     )
     notify: dict[str, ChannelFile] = Field(default_factory=dict, description="Channels that hear of the flows, by name")
+    metrics: dict[MetricName, MetricFile] = Field(
+        default_factory=dict, max_length=AT_MOST, description="Figures of the business for the metrics, by name"
+    )
+    roles: dict[str, RoleFile] = Field(
+        default_factory=dict, description="What readers see, by role; `admin` and `reader` are built in"
+    )
     retention: RetentionFile = Field(
         default_factory=RetentionFile, description="How long what is no longer needed is kept"
     )
@@ -51,7 +60,10 @@ class Project:
     contracts: dict[str, Path]
     flows: dict[str, Flow]
     channels: dict[str, ChannelFile]
+    metrics: dict[str, MetricFile]
+    roles: dict[str, RoleFile]
     retention: RetentionFile
+    personal: Personal = field(default_factory=dict)
 
 
 def load_project(folder: Path, *, home: Path | None, environ: Mapping[str, str]) -> Project:
@@ -59,6 +71,7 @@ def load_project(folder: Path, *, home: Path | None, environ: Mapping[str, str])
     file, settings = load_file(folder, home=home, environ=environ)
     sources, models = _read_tables(folder / "sql")
     graph = build_graph(sources, models)
+    check_roles(file.roles, graph, folder / "goldfeed.yml")
     return Project(
         folder=folder,
         flow=file.name,
@@ -67,6 +80,9 @@ def load_project(folder: Path, *, home: Path | None, environ: Mapping[str, str])
         contracts=find_contracts(folder / "sql"),
         flows=_flows(file, graph, folder / "goldfeed.yml"),
         channels=file.notify,
+        metrics=file.metrics,
+        roles=file.roles,
+        personal=personal_data(graph),
         retention=file.retention,
     )
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from pipeline.clock import Clock
 from pipeline.project.project import Project
+from pipeline.warehouse.audits import Audits
 from pipeline.warehouse.database import Database
 from pipeline.warehouse.ledger import Known
 from pipeline.warehouse.quarantine import Numbers
@@ -68,6 +69,7 @@ class Run:
     reporter: Reporter = field(default_factory=Silent)
     numbers: Numbers = field(default_factory=Numbers)
     known: Known | None = None
+    audits: Audits = field(default_factory=Audits)
     policy: Policy = field(default_factory=Policy)
     stop: Event = field(default_factory=Event)
     began: float = 0.0
@@ -75,7 +77,7 @@ class Run:
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one task did. `status`: succeeded, unchanged, failed, skipped."""
+    """What one task did. `status`: succeeded, unchanged, failed, skipped, withheld."""
 
     status: str
     rows_in: int = 0

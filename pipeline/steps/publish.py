@@ -15,6 +15,8 @@ from pipeline import __version__
 from pipeline.errors import PublishError
 from pipeline.failpoints import failpoint
 from pipeline.project.model import Model
+from pipeline.project.personal import marks
+from pipeline.project.project import Project
 from pipeline.published import MANIFEST, current, damaged, point_to, read_manifest, sync, versions
 from pipeline.settings import Settings
 from pipeline.steps.context import Run, StepResult
@@ -99,6 +101,19 @@ def last_publication(database: Database) -> dict[str, Any] | None:
     """The last version written (not rolled back to), with `tables` as a dict."""
     found = newest_publication(database)
     return {**found, "tables": json.loads(found["tables"])} if found else None
+
+
+def remarked(project: Project, version: str) -> bool:
+    """Whether a version marks other columns as personal data than the project does now."""
+    models = {name.partition(".")[2]: model for name, model in project.graph.models.items() if model.layer == "gold"}
+    tables = read_manifest(project.settings.published, version)["tables"]
+    return any(
+        {key: column[key] for key in ("pii", "masked") if key in column}
+        != marks(project.personal, models[name], column["name"])
+        for name, table in tables.items()
+        if name in models
+        for column in table["columns"]
+    )
 
 
 def reconcile(database: Database, settings: Settings, now: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.errors import PublishError
 from pipeline.failpoints import failpoint
 from pipeline.project.model import Model
+from pipeline.project.personal import check_told, marks
 from pipeline.published import file_hash, sync
 from pipeline.sql import columns_list, literal, quoted, table_name
 from pipeline.steps.context import Run
@@ -87,7 +88,7 @@ def link_table(
     if before is None:
         return None
     _link(run, last["version"], before["files"], beside)
-    return {**before, **_told(model, types.get(model.name.partition(".")[2], {}))}
+    return {**before, **_told(run, model, types.get(model.name.partition(".")[2], {}))}
 
 
 def _joint_hash(files: Sequence[dict[str, Any]]) -> str:
@@ -241,10 +242,12 @@ def _check_rows(database: Database, model: Model, written: int) -> None:
 
 def _described(run: Run, model: Model) -> dict[str, Any]:
     layer, _, name = model.name.partition(".")
-    return _told(model, run.database.columns(layer, name))
+    return _told(run, model, run.database.columns(layer, name))
 
 
-def _told(model: Model, columns: dict[str, str]) -> dict[str, Any]:
+def _told(run: Run, model: Model, columns: dict[str, str]) -> dict[str, Any]:
+    personal = run.project.personal
+    check_told(personal, model, columns)
     return {
         "description": model.header.description,
         "key": [model.header.surrogate_key] if model.header.surrogate_key else model.header.key,
@@ -252,6 +255,7 @@ def _told(model: Model, columns: dict[str, str]) -> dict[str, Any]:
         "foreign_keys": model.header.foreign_keys,
         "columns": [
             {"name": column, "type": kind, "description": model.header.columns.get(column, "")}
+            | marks(personal, model, column)
             for column, kind in columns.items()
         ],
     }

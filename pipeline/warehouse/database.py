@@ -12,6 +12,7 @@ import duckdb
 
 from pipeline.errors import GoldfeedError, PermanentError, TransientError, UsageError, WarehouseBusy
 from pipeline.settings import Settings
+from pipeline.warehouse.masks import install, key_id, token_key
 
 MINIMUM = (2, 0, 0)
 Row = tuple[Any, ...]
@@ -20,15 +21,24 @@ Row = tuple[Any, ...]
 class Database:
     """One connection to the warehouse. All times are UTC, naive."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path, maker: Database | None = None) -> None:
-        self._connection, self.path, self._maker = connection, path, maker
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        path: Path,
+        maker: Database | None = None,
+        *,
+        key: bytes | None = None,
+    ) -> None:
+        self._connection, self.path, self._maker, self._key = connection, path, maker, key
         self._others: list[Database] = []
 
     def another(self) -> Database:
         """A second connection to the same open file, for another thread; it sees what is committed."""
         cursor = self._connection.cursor()
         _measure(cursor)
-        other = Database(cursor, self.path, self)
+        with translated(str(self.path)):
+            install(cursor, self._key)
+        other = Database(cursor, self.path, self, key=self._key)
         self._others.append(other)
         return other
 
@@ -44,6 +54,11 @@ class Database:
             return float(self._connection.query_progress())
         except duckdb.Error:
             return -1.0
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The engine's own connection, for a library that works inside the transaction under way."""
+        return self._connection
 
     def run(self, statement: str, values: Sequence[Any] = ()) -> None:
         """Execute one statement; engine errors become ours (see `translated`)."""
@@ -149,6 +164,10 @@ class Database:
         """Column -> type of any table, temporary ones too."""
         return {str(row[0]): str(row[1]) for row in self.rows(f"DESCRIBE {relation}")}
 
+    def key_id(self) -> str | None:
+        """The name of the key that tokens are made with; None where nothing is written."""
+        return None if self._key is None else key_id(self._key)
+
     def close(self) -> None:
         """Close the connection, with the last one the file; open transactions are rolled back."""
         self._connection.close()
@@ -184,7 +203,14 @@ def open_database(settings: Settings, *, read_only: bool = False) -> Database:
             do="move it away and type `goldfeed run --from-archive` to rebuild it from archive/",
         ) from error
     _measure(connection)
-    return Database(connection, path)
+    try:
+        key = None if read_only else token_key(settings.secrets)
+        with translated(str(path)):
+            install(connection, key)
+    except BaseException:
+        connection.close()
+        raise
+    return Database(connection, path, key=key)
 
 
 def _measure(connection: duckdb.DuckDBPyConnection) -> None:

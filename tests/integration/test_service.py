@@ -95,7 +95,7 @@ def test_files_that_arrive_are_run_and_health_tells(shop: Shop, serve: Callable[
     served.until(lambda: served.said("serving"))
     served.until(lambda: served.page("/health/live")[0] == 200)
     assert served.page("/health/ready") == (503, {"status": "nothing is published yet", "running": None})
-    assert served.page("/nothing")[0] == 404
+    assert served.page("/nothing")[0] == 401  # who is not known learns of no address
     shop.drop_orders("orders_1.csv", "1,c,paid,1.00,2024-01-01")
     served.until(lambda: served.said("run", status="succeeded", because="arrival"))
     assert shop.ask("SELECT * FROM totals") == [("paid", 1, 1)]
@@ -192,8 +192,20 @@ class Hands:
         return Clock(now=lambda: self.time, seconds=lambda: (self.time - datetime(2024, 1, 1)).total_seconds(), sleep=self.slept.append)
 
 
+MADE: list[Service] = []
+
+
 def by_hand(shop: Shop, hands: Hands) -> Service:
-    return Service(shop.project, logger(), clock=hands.clock())
+    MADE.append(Service(shop.project, logger(), clock=hands.clock()))
+    return MADE[-1]
+
+
+@pytest.fixture(autouse=True)
+def silence() -> Iterator[None]:
+    """No service sends its word to the tests after its own."""
+    yield
+    while MADE:
+        MADE.pop().stop.set()
 
 
 def states(shop: Shop) -> list[tuple[Any, ...]]:
