@@ -287,7 +287,8 @@ def _step(run: Run, task: PlannedTask, order: Order, record: Callable[[StepResul
     states, last = ledger.table_states(run.database), last_publication(run.database)
     held = {name: states[name].version for name in graph.layer("gold") if name in states}
     folder = run.project.settings.published
-    if last is not None and held == last["tables"] and (folder / last["version"] / MANIFEST).exists():
+    there = last is not None and held == last["tables"] and (folder / last["version"] / MANIFEST).exists()
+    if last is not None and there and not remarked(run.project, last["version"]):
         return StepResult("unchanged")
     return publish(run)
 
