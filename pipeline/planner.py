@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.landing.scan import FoundFile
 from pipeline.project.graph import Graph
@@ -12,7 +12,7 @@ from pipeline.warehouse.ledger import KEY_CHANGED, TableState
 
 @dataclass(frozen=True)
 class PlannedTask:
-    """One step of a run on one table. `action`: ingest, build or publish."""
+    """One step of a run on one table. `action`: ingest, build, check or publish."""
 
     action: str
     table: str
@@ -37,6 +37,7 @@ class Situation:
     states and inputs are the ledger's; `published` is {table: version} of the
     last publication, None if there is none or its folder is gone. `again`: the
     files are held already and read anew; `rebuilt` are then rebuilt whole.
+    `unchecked`: tables whose contract must look at them again, and why.
     `remarked`: what is published marks other columns as personal data.
     """
 
@@ -48,6 +49,7 @@ class Situation:
     refresh: bool = False
     again: bool = False
     rebuilt: frozenset[str] = frozenset()
+    unchecked: Mapping[str, str] = field(default_factory=dict)
     remarked: bool = False
 
 
@@ -63,9 +65,11 @@ def plan(graph: Graph, now: Situation) -> list[PlannedTask]:
             if name in graph.sources
             else _model_task(graph, name, now, tasks, started)
         )
+        if task is None and name in now.unchecked:
+            task = PlannedTask("check", name, now.unchecked[name])
         if task is not None:
             tasks[name] = task
-    ordered = sorted(tasks.values(), key=lambda task: task.action == "build")
+    ordered = sorted(tasks.values(), key=lambda task: task.action != "ingest")
     reason = _publish_reason(graph, now, tasks)
     return [*ordered, PlannedTask("publish", "gold", reason)] if reason else ordered
 
@@ -118,7 +122,7 @@ def _reason(graph: Graph, name: str, now: Situation, tasks: Mapping[str, Planned
 
 def _publish_reason(graph: Graph, now: Situation, tasks: Mapping[str, PlannedTask]) -> str | None:
     gold = graph.layer("gold")
-    building = [name for name in gold if name in tasks]
+    building = [name for name in gold if name in tasks and tasks[name].action == "build"]
     if building:
         return f"{len(building)} of {len(gold)} gold tables are built"
     held = {name: now.states[name].version for name in gold if name in now.states}
@@ -126,6 +130,8 @@ def _publish_reason(graph: Graph, now: Situation, tasks: Mapping[str, PlannedTas
         return "nothing is published"
     if held and held != now.published:
         return "gold has changed since the last publication"
+    if any(name in tasks for name in gold):
+        return "gold is checked again"
     if held and now.remarked:
         return "other columns are marked as personal data"
     return None

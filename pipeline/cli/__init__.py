@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 
 import typer
 
-from pipeline.cli import looks, rows, runs, ways, word
+from pipeline.cli import directquery, looks, people, powerbi, quality, rows, runs, ways, word
 from pipeline.cli.base import app, chosen
 from pipeline.errors import GoldfeedError
 
-__all__ = ["app", "looks", "main", "rows", "runs", "ways", "word"]
+__all__ = ["app", "directquery", "looks", "main", "people", "powerbi", "quality", "rows", "runs", "ways", "word"]
 
 
 def main() -> None:
@@ -30,7 +31,8 @@ def main() -> None:
     except OSError as error:
         if chosen["debug"]:
             raise
-        typer.echo(f"error: {error.filename or 'the system'}: {error.strerror}; check permissions and space.", err=True)
+        do = "free some space, then run again" if error.errno == errno.ENOSPC else "check permissions and space"
+        typer.echo(f"error: {error.filename or 'the disk'}: {error.strerror}; {do}.", err=True)
         sys.exit(1)
     except Exception as error:
         if chosen["debug"]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.base import Json, app, project_of_command
+from pipeline.cli.base import Json, app, done
 
 quarantine_app = typer.Typer(
     no_args_is_help=True, help="Rows that were set aside.\n\nExample: goldfeed quarantine list"
@@ -24,9 +24,7 @@ def quarantine_list(
 
     Example: goldfeed quarantine list --source orders
     """
-    from pipeline.commands import rows
-
-    rows.quarantine_list(project_of_command(), source, limit, json_out=json_out)
+    done("quarantine list", source=source, limit=limit, json_out=json_out)
 
 
 @quarantine_app.command("show")
@@ -37,6 +35,4 @@ def quarantine_show(
 
     Example: goldfeed quarantine show 1
     """
-    from pipeline.commands import rows
-
-    rows.quarantine_show(project_of_command(), number, json_out=json_out)
+    done("quarantine show", number=number, json_out=json_out)

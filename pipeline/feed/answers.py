@@ -12,10 +12,18 @@ def error_answer(error: GoldfeedError) -> JSONResponse:
     """`{"error": {"code": ..., "message": ...}}`, the shape that OData prescribes, for all routes."""
     status, code = (error.status, error.code) if isinstance(error, RequestError) else (500, "InternalError")
     body = {"error": {"code": code, "message": error.sentence()}}
-    return JSONResponse(body, status, {"OData-Version": "4.0"})
+    headers = {"OData-Version": "4.0"} | ({"Retry-After": "5"} if status == 503 else {})
+    return JSONResponse(body, status, headers)
 
 
 async def on_error(request: Request, error: Exception) -> Response:
     """Starlette's handler for the tree of errors."""
     assert isinstance(error, GoldfeedError)
     return error_answer(error)
+
+
+def internal_error() -> RequestError:
+    """What is said of a mistake of ours."""
+    return RequestError(
+        "something went wrong on our side", status=500, code="InternalError", do="see the log of the service"
+    )

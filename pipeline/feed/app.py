@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -12,10 +12,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from pipeline.errors import GoldfeedError, RequestError
-from pipeline.feed.answers import error_answer, on_error
+from pipeline.feed.answers import error_answer, internal_error, on_error
 from pipeline.feed.catalog import Catalog, Role, catalog_of
+from pipeline.feed.freshness import Freshness
 from pipeline.feed.library import Library
 from pipeline.feed.snapshot import Snapshot
+from pipeline.feed.work import Work
 from pipeline.settings import Settings
 
 
@@ -25,13 +27,17 @@ class Feed:
 
     settings: Settings
     library: Library
+    work: Work = field(default_factory=Work)
+    freshness: Freshness = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "freshness", Freshness(self.settings))
 
 
 def build_app(feed: Feed, routes: Iterable[BaseRoute]) -> Starlette:
     """The application. Access (who asks, what they may see) is a middleware that sets `request.state.role`."""
-    app = Starlette(
-        routes=list(routes), exception_handlers={GoldfeedError: on_error, HTTPException: _on_http_exception}
-    )
+    handlers = {GoldfeedError: on_error, HTTPException: _on_http_exception, Exception: _on_surprise}
+    app = Starlette(routes=list(routes), exception_handlers=handlers)
     app.state.feed = feed
     return app
 
@@ -57,3 +63,8 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     answer = error_answer(RequestError(what, status=error.status_code, code=code, do="see docs/odata.md"))
     answer.headers.update(error.headers or {})
     return answer
+
+
+async def _on_surprise(request: Request, error: Exception) -> Response:
+    """A mistake of ours: the reader learns that it is, and nothing of what it was; the log has its kind."""
+    return error_answer(internal_error())

@@ -33,6 +33,11 @@ class Library:
         with self._lock:
             return self._get(self._refused.get(pointed, pointed), asked=None)
 
+    def is_ready(self) -> bool:
+        """Whether `current` has nothing to open: opening reads all files of a version, to verify them."""
+        pointed = current(self._settings.published)
+        return pointed is None or self._refused.get(pointed, pointed) in self._open
+
     def version(self, name: str) -> Snapshot:
         """This version. Raises RequestError (410) when it is no longer there, or damaged."""
         if name not in versions(self._settings.published):

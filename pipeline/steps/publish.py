@@ -7,6 +7,7 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from pipeline.project.project import Project
 from pipeline.published import MANIFEST, current, damaged, point_to, read_manifest, sync, versions
 from pipeline.settings import Settings
 from pipeline.steps.context import Run, StepResult
-from pipeline.steps.tables import write_table
+from pipeline.steps.tables import link_table, write_table
 from pipeline.warehouse.database import Database
-from pipeline.warehouse.ledger import TableState, publications, record_publication, table_states
+from pipeline.warehouse.ledger import TableState, newest_publication, publications, record_publication, table_states
 
 
 def publish(run: Run) -> StepResult:
@@ -50,7 +51,7 @@ def publish(run: Run) -> StepResult:
         failpoint("publish.before_commit")
     failpoint("publish.after_commit")
     swap(published, version)
-    _prune(published, run.project.settings.keep_versions)
+    prune(published, run.project.settings.keep_versions, run.project.retention.versions, run.now)
     failpoint("publish.after_prune")
     rows = sum(table["rows"] for table in tables.values())
     return StepResult("succeeded", rows_in=rows, rows_out=rows, version=version)
@@ -64,7 +65,12 @@ def _write_tables(
     Beside them the warehouse is checkpointed, after the schema changes of all builds (duckdb#22124).
     """
 
+    types = run.database.columns_in("gold")
+
     def one(model: Model) -> dict[str, Any]:
+        linked = link_table(run, model, states, beside, last, types)
+        if linked is not None:
+            return linked
         own = replace(run, database=run.database.another())
         try:
             return write_table(own, model, states, beside, last)
@@ -93,8 +99,8 @@ def swap(published: Path, version: str) -> None:
 
 def last_publication(database: Database) -> dict[str, Any] | None:
     """The last version written (not rolled back to), with `tables` as a dict."""
-    found = [row for row in publications(database) if row["kind"] != "rollback"]
-    return {**found[-1], "tables": json.loads(found[-1]["tables"])} if found else None
+    found = newest_publication(database)
+    return {**found, "tables": json.loads(found["tables"])} if found else None
 
 
 def remarked(project: Project, version: str) -> bool:
@@ -155,12 +161,20 @@ def _write_manifest(run: Run, beside: Path, version: str, tables: dict[str, Any]
     sync(beside)
 
 
-def _prune(published: Path, keep: int) -> None:
+def prune(published: Path, keep: int, age: float | None, now: datetime) -> None:
     """Remove the oldest versions; never the current one. A reader that holds a file open keeps it."""
-    kept = versions(published)[-keep:]
-    for version in versions(published):
-        if version not in kept and version != current(published):
-            shutil.rmtree(published / version)
+    for version in prunable(published, keep, age, now):
+        shutil.rmtree(published / version)
+
+
+def prunable(published: Path, keep: int, age: float | None, now: datetime) -> list[str]:
+    """The versions beside the last `keep` that are older than `age` seconds, and not the current one."""
+    pointed = current(published)
+    old = [version for version in versions(published)[:-keep] if version != pointed]
+    if not age:
+        return old
+    before = (now - timedelta(seconds=age)).isoformat()
+    return [version for version in old if read_manifest(published, version)["published_at"] < before]
 
 
 def roll_back(database: Database, settings: Settings, version: str | None, now: Any) -> str:

@@ -55,6 +55,11 @@ class Database:
         except duckdb.Error:
             return -1.0
 
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The engine's own connection, for a library that works inside the transaction under way."""
+        return self._connection
+
     def run(self, statement: str, values: Sequence[Any] = ()) -> None:
         """Execute one statement; engine errors become ours (see `translated`)."""
         with translated(str(self.path)):
@@ -78,13 +83,17 @@ class Database:
             types = [str(column[1]) for column in cursor.description or []]
             return names, types, cursor.fetchall()
 
-    def query(self, statement: str) -> tuple[list[str], list[Row]]:
-        """A person's one statement. Raises UsageError when it is wrong or not allowed on a read-only file."""
+    def query(self, statement: str, *, sandbox: bool = True) -> tuple[list[str], list[Row]]:
+        """A person's one statement. Raises UsageError when it is wrong or not allowed on a read-only file.
+
+        `sandbox` shuts the engine off from other files, in all connections of this process and for good.
+        """
         try:
             found = self._connection.extract_statements(statement)
             if len(found) != 1:
                 raise UsageError("a query is one statement", where="query", do="give one SELECT")
-            self._connection.execute("SET enable_external_access = false")
+            if sandbox:
+                self._connection.execute("SET enable_external_access = false")
             cursor = self._connection.execute(found[0])
             return [str(column[0]) for column in cursor.description or []], cursor.fetchall()
         except duckdb.Error as error:
@@ -135,6 +144,17 @@ class Database:
             [layer, table],
         )
         return {str(name): str(kind) for name, kind in found}
+
+    def columns_in(self, layer: str) -> dict[str, dict[str, str]]:
+        """table -> column -> type, of all tables of a schema at once."""
+        found: dict[str, dict[str, str]] = {}
+        for table, name, kind in self.rows(
+            "SELECT table_name, column_name, data_type FROM duckdb_columns() "
+            "WHERE database_name = current_database() AND schema_name = ? ORDER BY table_name, column_index",
+            [layer],
+        ):
+            found.setdefault(str(table), {})[str(name)] = str(kind)
+        return found
 
     def same_type(self, one: str, other: str) -> bool:
         """Whether two type names mean the same type to the engine (`int` and `INTEGER`)."""

@@ -12,6 +12,7 @@ from pipeline.errors import PermanentError
 from pipeline.warehouse.database import Database, Row
 
 LAYERS = ("bronze", "silver", "gold")
+SCHEMAS = ("schema.sql", "promises.sql", "quality.sql")  # their migrations follow one another
 KEY_CHANGED = "another key"  # in place of the fingerprint of a table with tokens
 
 
@@ -83,7 +84,7 @@ def migrate(database: Database, now: datetime) -> None:
 
 
 def _migrations() -> list[list[str]]:
-    text = (files("pipeline.warehouse") / "schema.sql").read_text(encoding="utf-8")
+    text = "\n".join((files("pipeline.warehouse") / name).read_text(encoding="utf-8") for name in SCHEMAS)
     blocks = re.split(r"^-- migration \d+:.*$", text, flags=re.M)[1:]
     return [[part.strip() for part in block.split(";") if part.strip()] for block in blocks]
 
@@ -269,14 +270,33 @@ def latest_batch(database: Database) -> int:
     return int(database.value("SELECT coalesce(max(batch), 0) FROM ledger.files"))
 
 
+def accounting(database: Database, run_id: int) -> dict[str, int]:
+    """Promise 2 over the files of a run: lines = header + blank + bronze + quarantine."""
+    names, _, rows = database.described(
+        "SELECT count(*) AS files, coalesce(sum(lines), 0) AS lines, coalesce(sum(header_lines), 0) AS header, "
+        "coalesce(sum(blank_lines), 0) AS blank, coalesce(sum(bronze_rows), 0) AS bronze, "
+        "coalesce(sum(quarantined_rows), 0) AS quarantine FROM ledger.files WHERE run_id = ?",
+        [run_id],
+    )
+    return {name: int(value) for name, value in zip(names, rows[0], strict=True)}
+
+
 # ---------------------------------------------------------------- publications
+_PUBLICATIONS = "SELECT publication_id, version, kind, run_id, tables, published_at FROM ledger.publications"
+
+
 def publications(database: Database) -> list[dict[str, Any]]:
     """Every publication and rollback, oldest first."""
-    names, _, rows = database.described(
-        "SELECT publication_id, version, kind, run_id, tables, published_at FROM ledger.publications "
-        "ORDER BY publication_id"
-    )
+    names, _, rows = database.described(f"{_PUBLICATIONS} ORDER BY publication_id")
     return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def newest_publication(database: Database) -> dict[str, Any] | None:
+    """The last version written, not rolled back to."""
+    names, _, rows = database.described(
+        f"{_PUBLICATIONS} WHERE kind <> 'rollback' ORDER BY publication_id DESC LIMIT 1"
+    )
+    return dict(zip(names, rows[0], strict=True)) if rows else None
 
 
 def record_publication(
