@@ -80,6 +80,7 @@ def test_the_verdict_does_not_depend_on_the_unit_or_on_the_order_of_the_rows(
 
 
 # ---------------------------------------------------------------- in a shop
+@pytest.mark.slow
 def test_a_delivery_out_of_line_is_a_warning_with_the_expected_band_and_is_published(shop: Shop) -> None:
     for day in range(17):
         rows = 60 if day == 16 else 12 + day % 3

@@ -153,6 +153,7 @@ def test_to_overrule_one_of_two_failures_is_not_enough(agreed: Shop) -> None:
     assert agreed.ask("SELECT count(*) FROM totals WHERE amount > 50") == [(0,)]
 
 
+@pytest.mark.slow
 def test_an_error_in_silver_can_be_overruled_and_what_waited_is_built(shop: Shop) -> None:
     agree(shop, "silver.orders", "", MODEST)
     shop.drop_orders("orders1.csv", *GOOD, TOO_MUCH)
@@ -267,6 +268,7 @@ def test_h9_a_somewhat_smaller_delivery_is_published(used_to_it: Shop) -> None:
     assert used_to_it.run().status == "succeeded"
 
 
+@pytest.mark.slow
 def test_h9_a_small_delivery_can_be_accepted(used_to_it: Shop) -> None:
     used_to_it.drop_orders("orders_6.csv", *many(5000, 3))
     used_to_it.run()
