@@ -117,7 +117,10 @@ class Watch:
             "status": seen.status,
             "seconds": round(seconds, 3),
         }
-        (self.reads if state.get("role") else self.refusals).write(facts)
+        try:
+            (self.reads if state.get("role") else self.refusals).write(facts)
+        except OSError as error:
+            self.log.error("a read could not be written down", folder="audit", error=error.strerror)
 
 
 class _Body:

@@ -23,7 +23,8 @@ MENDED = "3,cy,paid,5.00,2024-01-04"
 def published(shop: Shop) -> dict[str, bytes]:
     """Every byte that readers can see, and where `current` points."""
     folder = shop.home / "published"
-    found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "state.json"}
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "state.json"]  # that one tells of it
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in files}
     return {**found, "current": str(Path(folder / "current").readlink()).encode()}
 
 

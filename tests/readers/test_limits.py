@@ -209,6 +209,15 @@ def test_s12_the_audit_is_bounded_and_only_ever_appended_to(tmp_path: Path) -> N
     assert files[-1].read_bytes() == before + b'{"n":100}\n'
 
 
+def test_s12_a_reader_is_answered_and_the_log_told_when_nothing_can_be_written_down(tmp_path: Path) -> None:
+    desk = Desk(tmp_path).with_users("root")
+    publish(desk.published, "000001")
+    desk.settings.audit.write_text("in the way")
+    with desk.serving(), desk.client("root") as root:
+        assert root.get("/files/fact_orders.csv").status_code == 200
+    assert ("a read could not be written down", {"folder": "audit", "error": "File exists"}) in desk.log.lines
+
+
 def test_counters_hear_of_every_request_but_those_for_health(tmp_path: Path) -> None:
     heard: list[dict[str, Any]] = []
 
