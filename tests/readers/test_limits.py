@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from starlette.requests import Request
@@ -146,6 +147,34 @@ def test_an_export_over_its_time_ends_with_504_and_leaves_nothing(tmp_path: Path
     with pytest.raises(RequestError) as refused:
         asyncio.run(Exports(desk.settings).get(snapshot, Wanted("t", "h", endless, (), "parquet")))
     assert refused.value.status == 504 and not list((tmp_path / "tmp/exports").glob(".*.new"))
+
+
+def test_k6_what_is_being_written_ends_at_once_when_the_feed_stops(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    publish(desk.published, "000001")
+    snapshot, made = open_snapshot(desk.settings), Exports(desk.settings)
+    endless = "(SELECT count(*) AS n FROM range(100000000000) a, range(1000) b WHERE (a.range * b.range) % 7 = 11)"
+
+    async def ask() -> None:
+        asking = asyncio.create_task(made.get(snapshot, Wanted("t", "h", endless, (), "parquet")))
+        await asyncio.sleep(0.5)
+        began = time.monotonic()
+        await asyncio.to_thread(made.close)
+        with pytest.raises(RequestError):
+            await asking
+        assert time.monotonic() - began < 5
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("name", ["x' OR '1'='1", "fact_orders; DROP TABLE x", "../../../etc/passwd", "%2e%2e%2fmanifest", "fact_orders\x00", "FACT_ORDERS", "read_csv('/etc/passwd')", '"', "fact_orders.parquet", "=1", "\u202e", "*"])
+def test_s3_names_and_versions_that_are_no_names_find_nothing(desk: Desk, name: str) -> None:
+    with desk.client("root", follow_redirects=True) as root:
+        for path in (f"/files/{quote(name, safe='')}.csv", f"/files/{quote(name, safe='')}/year=2024/month=01.csv", f"/files/{quote(name, safe='')}/", f"/files/fact_orders/year={quote(name, safe='')}/month=01.csv"):
+            answer = root.get(path)
+            assert answer.status_code == 404 and set(answer.json()["error"]) == {"code", "message"}, path
+        assert root.get("/files/fact_orders.csv", params={"version": name}).status_code == 410
+    assert not [line for line in desk.log.lines if line[0] == "a request failed"]
 
 
 def test_a_version_removed_before_it_is_sent_answers_410(tmp_path: Path) -> None:
