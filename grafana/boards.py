@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from panels import AMBER, BLUE, GREEN, RED, Panel
+from grafana.panels import AMBER, BLUE, GREEN, RED, Panel
 
 GOOD_IS_ONE = ((0, RED), (0.99, AMBER), (0.999, GREEN))
 ANY_IS_BAD = ((0, GREEN), (1, RED))
@@ -91,6 +91,13 @@ BOARDS["runs"] = (
         Panel("Attempts", "Attempts at tasks, and those after the first.", "timeseries", "none",
               [('sum(increase(goldfeed_task_attempts_total{flow=~"$flow", layer=~"$layer"}[$__rate_interval]))', "all"),
                ('sum(increase(goldfeed_task_retries_total{flow=~"$flow", layer=~"$layer"}[$__rate_interval]))', "tried again")], width=12),
+        Panel("Rows through the layers", "Rows that tasks took in and gave out, by layer.", "timeseries", "rowsps",
+              [('sum by (layer) (rate(goldfeed_rows_in_total{layer=~"$layer"}[$__rate_interval]))', "{{layer}} in"),
+               ('sum by (layer) (rate(goldfeed_rows_out_total{layer=~"$layer"}[$__rate_interval]))', "{{layer}} out")], width=12, height=9),
+        Panel("Length of all runs", "95 in 100 of all runs took less, by flow.", "bargauge", "s",
+              [('histogram_quantile(0.95, sum by (le, flow) (goldfeed_run_duration_seconds_bucket{flow=~"$flow"}))', "{{flow}}")], ((0, BLUE),), 12, decimals=1),
+        Panel("Since the last good run", "How long ago the last good run of each flow ended.", "bargauge", "s",
+              [('time() - goldfeed_last_run_success_timestamp_seconds{flow=~"$flow"}', "{{flow}}")], ((0, BLUE),), 12, decimals=0),
         Panel("Messages", "Word sent to people, and tries that failed, since the start of the service.", "timeseries", "none",
               [("sum by (channel, outcome) (goldfeed_notifications_total)", "{{channel}} {{outcome}}")], width=12,
               empty="the demo shop declares no channel under notify:"),
@@ -109,13 +116,17 @@ BOARDS["quality"] = (
     [
         Panel("Checks passed", "Share of the contracts' checks that passed, in the last audit of every table.", "stat", "percentunit",
               [('sum(goldfeed_contract_checks{outcome="passed", layer=~"$layer", table=~"$table"}) / sum(goldfeed_contract_checks{layer=~"$layer", table=~"$table"})', "passed")],
-              GOOD_IS_ONE, 6, 6, decimals=1),
+              GOOD_IS_ONE, 4, 6, decimals=1),
         Panel("Rows in quarantine", "Rows that were set aside and have not been mended.", "stat", "short",
-              [("sum(goldfeed_quarantined_rows)", "rows")], ((0, BLUE),), 6, 6),
+              [("sum(goldfeed_quarantined_rows)", "rows")], ((0, BLUE),), 4, 6),
         Panel("Out of line", "Values of the last runs that lie outside the band that their history gives.", "stat", "none",
-              [('sum(goldfeed_anomalies{layer=~"$layer", table=~"$table"})', "values")], ANY_IS_ODD, 6, 6),
+              [('sum(goldfeed_anomalies{layer=~"$layer", table=~"$table"})', "values")], ANY_IS_ODD, 4, 6),
         Panel("Files refused", "Files that could not be read at all; they lie in rejected/, with the reason.", "stat", "none",
-              [('goldfeed_files_total{outcome="rejected"}', "files")], ANY_IS_ODD, 6, 6),
+              [('goldfeed_files_total{outcome="rejected"}', "files")], ANY_IS_ODD, 4, 6),
+        Panel("Files nobody takes", "Files in landing/ that match no source, or several.", "stat", "none",
+              [("goldfeed_files_unmatched", "files")], ANY_IS_ODD, 4, 6),
+        Panel("Promises broken", "Gold tables that are not fresh, or have missed their deadline.", "stat", "none",
+              [('sum(goldfeed_promise_broken{table=~"$table"})', "promises")], ANY_IS_BAD, 4, 6),
         Panel("By dimension", "Share of checks that passed, by the dimension of quality.", "bargauge", "percentunit",
               [("dimension:goldfeed_contract_pass:ratio", "{{dimension}}")], GOOD_IS_ONE, 8, 8, decimals=1, top=1),
         Panel("By layer", "Share of checks that passed, by layer.", "bargauge", "percentunit",
@@ -176,12 +187,16 @@ BOARDS["feed"] = (
         Panel("Refused logins", "Answers 401 (who are you?) and 429 (too fast). Many may be somebody guessing passwords.", "timeseries", "reqps",
               [('sum by (status) (rate(goldfeed_feed_requests_total{status=~"401|429"}[$__rate_interval]))', "{{status}}")], empty="nobody was refused"),
         Panel("Memory", "What the process holds, what of it the engine, and the container's limit.", "timeseries", "bytes",
-              [('process_resident_memory_bytes{job="goldfeed"}', "process"), ("goldfeed_duckdb_memory_bytes", "engine"), ("goldfeed_memory_limit_bytes", "limit")], width=12),
+              [('process_resident_memory_bytes{job="goldfeed"}', "process"), ("goldfeed_duckdb_memory_bytes", "engine"), ("goldfeed_duckdb_memory_limit_bytes", "engine may"), ("goldfeed_memory_limit_bytes", "limit")], width=12),
         Panel("Processor", "Cores in use.", "timeseries", "none", [('rate(process_cpu_seconds_total{job="goldfeed"}[$__rate_interval])', "cores")], width=12, decimals=2),
         Panel("On disk", "The warehouse, the raw files and the published versions.", "timeseries", "bytes",
               [("goldfeed_database_size_bytes", "warehouse"), ("goldfeed_archive_size_bytes", "archive"), ("goldfeed_published_size_bytes", "published")], width=12),
         Panel("Disk free, and in a day", "Free now, and in a day if it goes on as in the last six hours.", "timeseries", "bytes",
               [("goldfeed_disk_free_bytes", "free"), ("clamp_min(predict_linear(goldfeed_disk_free_bytes[6h], 86400), 0)", "in a day")], width=12),
+        Panel("Bytes taken in", "Bytes of the files that were loaded, unpacked, by source.", "timeseries", "Bps",
+              [("sum by (source) (rate(goldfeed_read_bytes_total[$__rate_interval]))", "{{source}}")], width=12),
+        Panel("Versions", "Published versions that are kept, and publications and rollbacks so far.", "timeseries", "none",
+              [("goldfeed_published_versions", "kept"), ("goldfeed_publications_total", "{{kind}}")], width=12),
         Panel("Open files", "Files and connections the process holds, and how many it may.", "timeseries", "none",
               [('process_open_fds{job="goldfeed"}', "open"), ('process_max_fds{job="goldfeed"}', "limit")], width=8),
         Panel("A scrape takes", "How long Prometheus waits for the metrics.", "timeseries", "s",

@@ -35,6 +35,7 @@ from pipeline.warehouse.ledger import flows_whose_last_run
 from pipeline.warehouse.promises import Miss, note_misses
 from pipeline.watch import Watch
 
+_JUMP = 30.0  # seconds between two looks by which the clocks may differ
 _GRACE = 6.0  # seconds that a statement may go on after SIGTERM before it is interrupted
 
 
@@ -64,6 +65,7 @@ class Service:
         self.project = self.load()
         self._seen: tuple[tuple[str, int, int], ...] = project_state(self.project.folder)
         self._retained = self.clock.now()
+        self._looked: tuple[datetime, float] | None = None
         self._next: dict[str, datetime | None] = {}
         self._arrivals: dict[str, Arrivals] = {}
         outbox = Outbox(self.project.settings.home / "outbox")
@@ -117,10 +119,10 @@ class Service:
         now = self.clock.now()
         with self.keeper.reading(self.project) as database:
             last = last_dues(database)
-            for name, flow in self.project.flows.items():
-                if flow.spec.schedule and name not in last:
-                    note_dues(database, name, [(now, "begun")], now)
-                    last[name] = now
+            flows = self.project.flows.items()
+            new = [name for name, flow in flows if flow.spec.schedule and name not in last]
+            note_dues(database, [(name, now, "begun") for name in new], now)
+            last |= dict.fromkeys(new, now)
             self._retained = last_retention(database) or now
             cut_off = flows_whose_last_run(database, "interrupted")
             bad = [(status, flows_whose_last_run(database, status)) for status in ("failed", "withheld")]
@@ -148,6 +150,7 @@ class Service:
     def turn(self, now: datetime) -> None:
         """One look at the time and at landing/: run what is due, then what has arrived."""
         try:
+            self._check_clock(now)
             self._reload()
             self._run_due(now)
             self._run_arrived()
@@ -157,6 +160,17 @@ class Service:
             self.log.warning("waiting", reason=error.sentence())
         except (GoldfeedError, OSError) as error:
             self.log.error("this turn failed", error=str(error))
+
+    def _check_clock(self, now: datetime) -> None:
+        """Say so when the wall clock has jumped, against the one that only goes on."""
+        seconds = self.clock.seconds()
+        if self._looked is not None:
+            before, then = self._looked
+            jump = (now - before).total_seconds() - (seconds - then)
+            if abs(jump) > _JUMP:
+                self.log.warning("the clock has jumped", seconds=round(jump))
+                self.watch.changed()
+        self._looked = now, seconds
 
     def reread(self) -> None:
         """Have the next turn read the project again."""
@@ -187,25 +201,25 @@ class Service:
         if not late:
             return
         with self.keeper.reading(self.project) as database:
-            for name in late:
-                self._note(database, name, late[name], now)
+            last = last_dues(database)
+            dues = [self._missed(name, last.get(name, due - timedelta(seconds=1)), now) for name, due in late.items()]
+            note_dues(database, [due for of_flow in dues for due in of_flow], now)
             for name, due in waiting_dues(database):
                 if name in self.project.flows and not self.stop.is_set():
                     result = self.run(self.project.flows[name], "schedule")
                     if result is not None and result.status != "interrupted":
                         settle_due(database, name, due, result.run_id)
 
-    def _note(self, database: Database, name: str, due: datetime, now: datetime) -> None:
-        """Write down when a flow was due up to now, and when it is next."""
+    def _missed(self, name: str, since: datetime, now: datetime) -> list[tuple[str, datetime, str]]:
+        """When a flow was due up to now, to be written down; and see to when it is next."""
         spec = self.project.flows[name].spec
-        since = last_dues(database).get(name, due - timedelta(seconds=1))
         dues = missed(self.project.flows[name], since, now)
-        note_dues(database, name, dues, now)
         skipped = sum(state == "skipped" for _, state in dues)
         if skipped:
             self.log.warning("missed runs were skipped", flow=name, skipped=skipped, catch_up=spec.catch_up)
         self._next[name] = next(due_after(spec.schedule or "", spec.time_zone, now), None)
         self._set_alarm(name)
+        return [(name, due, state) for due, state in dues]
 
     # ---------------------------------------------------------------- arrivals
     def _run_arrived(self) -> None:

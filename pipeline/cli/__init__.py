@@ -7,11 +7,11 @@ import sys
 
 import typer
 
-from pipeline.cli import directquery, looks, people, powerbi, quality, rows, runs, word
+from pipeline.cli import directquery, looks, people, powerbi, quality, rows, runs, ways, word
 from pipeline.cli.base import app, chosen
 from pipeline.errors import GoldfeedError
 
-__all__ = ["app", "directquery", "looks", "main", "people", "powerbi", "quality", "rows", "runs", "word"]
+__all__ = ["app", "directquery", "looks", "main", "people", "powerbi", "quality", "rows", "runs", "ways", "word"]
 
 
 def main() -> None:

@@ -22,6 +22,8 @@ def quarantine_list(project: Project, source: str | None, limit: int | None, *, 
         where = "WHERE ? IS NULL OR q.source = ? OR q.source LIKE '%.' || ? "
         rows = dicts(database, f"{_QUARANTINE}{where}ORDER BY q.quarantine_id LIMIT ?", [source, source, source, many])
         total = database.value("SELECT count(*) FROM ledger.quarantine")
+    for row in rows:
+        del row["raw"]  # a list goes into logs and tickets, and the raw text may hold personal data
     if json_out:
         show.print_json(rows)
     elif not rows:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 
 from pipeline.errors import ProjectError, UsageError
@@ -64,7 +65,15 @@ class Graph:
 
     def readers(self, name: str) -> list[str]:
         """The models that read a table."""
-        return [other for other in self.models if name in self.models[other].inputs]
+        return list(self._readers.get(name, ()))
+
+    @cached_property
+    def _readers(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for other, model in self.models.items():
+            for name in dict.fromkeys(model.inputs):
+                found.setdefault(name, []).append(other)
+        return found
 
     def watched(self, name: str) -> bool:
         """Whether an incremental model asks which rows of a table have changed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import string
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import quote
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 from tests.feed.conftest import Asker
 from tests.feed.published import SHOP
 
-CALM = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SOAK = int(os.environ.get("GOLDFEED_SOAK_EXAMPLES", "0"))  # more of them, for `make soak`
+CALM = settings(max_examples=max(120, SOAK), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 Pair = tuple[str, pl.Expr]  # a condition, and what it means
 COMPARISONS = {"gt": "gt", "ge": "ge", "lt": "lt", "le": "le"}
 
@@ -140,7 +142,7 @@ def test_count_tells_the_number_of_rows_of_any_filter(odata: Asker, orders: pl.D
 SORTS = ["status", "score", "is_gift", "total", "quantity", "order_date", "ordered_at", "length(status)", "dim_customers/country", "fact_lines/$count"]
 
 
-@settings(CALM, max_examples=40)
+@settings(CALM, max_examples=max(40, SOAK))
 @given(
     sorts=st.lists(st.tuples(st.sampled_from(SORTS), st.sampled_from(["", " desc", " asc"])), max_size=3, unique_by=lambda item: item[0]),
     size=st.integers(4, 90),
@@ -181,7 +183,7 @@ texts = st.one_of(
 NAMES = ["$filter", "$orderby", "$select", "$expand", "$apply", "$compute", "$search", "$top", "$skip", "$count", "$format", "$skiptoken", "@p"]
 
 
-@settings(CALM, max_examples=300)
+@settings(CALM, max_examples=max(300, SOAK))
 @given(options=st.lists(st.tuples(st.sampled_from(NAMES), texts), min_size=1, max_size=3), path=st.sampled_from(["fact_orders", "dim_customers(1)", "fact_orders/$count", "$metadata", ""]))
 def test_no_query_gives_a_500(odata: Asker, options: list[tuple[str, str]], path: str) -> None:
     query = "&".join(f"{name}={quote(text.encode('utf-8', 'ignore'))}" for name, text in options)
@@ -192,14 +194,14 @@ def test_no_query_gives_a_500(odata: Asker, options: list[tuple[str, str]], path
         assert "combination of types" not in answer.text, query  # what DuckDB refuses, we should have
 
 
-@settings(CALM, max_examples=150)
+@settings(CALM, max_examples=max(150, SOAK))
 @given(path=st.one_of(st.text(max_size=30), st.lists(st.sampled_from(["fact_orders", "(", ")", "'O0001'", "/", "$value", "$count", "quantity", "dim_customers", "@", "000001", "1", "%", "order_id="]), max_size=8).map("".join)))
 def test_no_path_gives_a_500(odata: Asker, path: str) -> None:
     answer = odata.get(quote(path.encode("utf-8", "ignore"), safe="/()'=$@,"))
     assert answer.status_code in (200, 204, 307, 400, 404, 410, 501), (path, answer.text)
 
 
-@settings(CALM, max_examples=100)
+@settings(CALM, max_examples=max(100, SOAK))
 @given(headers=st.dictionaries(st.sampled_from(["Accept", "Prefer", "OData-Version", "OData-MaxVersion", "If-None-Match", "Accept-Encoding"]), st.text(alphabet=string.printable[:-6], max_size=40)))
 def test_no_header_gives_a_500(odata: Asker, headers: dict[str, str]) -> None:
     answer = odata.client.get("/odata/v4/fact_orders?$top=1", headers=headers)

@@ -108,6 +108,7 @@ def _one(scope: Scope, link: Navigation, options: Options, style: Format) -> Mem
     """The row at the other end, or null: also where the filter leaves it out."""
     if options.order or options.top is not None or options.skip or options.count:
         raise wrong(f"{link.name} leads to one row, which cannot be ordered, cut or counted")
+    scope.context.singles.add(link.target)
     page, _ = _page(scope, link, options)
     json = expanded(page, replace(options, compute=()), style)
     return Member(link.name, f"(SELECT any_value({json}) FROM {page.source})")

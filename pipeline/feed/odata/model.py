@@ -48,6 +48,8 @@ class Entity:
     description: str = ""
     navigations: dict[str, Navigation] = field(default_factory=dict)
     numbered: bool = False
+    given: bool = False  # its rows are values of the statement
+    limited: bool = False  # some of its rows may not be seen
 
     @property
     def singles(self) -> list[Navigation]:
@@ -74,7 +76,9 @@ def entity_of(table: Table) -> Entity:
     properties = _properties(table.columns)
     by_column = {found.column: found for found in properties.values()}
     key = tuple(by_column[name].name for name in table.key if name in by_column)
-    entity = Entity(_identifier(table.name), table.relation, key, properties, table.description)
+    entity = Entity(
+        _identifier(table.name), table.relation, key, properties, table.description, limited=table.condition is not None
+    )
     if key and len(key) == len(table.key) and all(may_be_key(properties[name].type) for name in key):
         return entity
     return _with_numbers(entity)

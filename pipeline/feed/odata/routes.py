@@ -38,6 +38,7 @@ async def answer(request: Request) -> Response:
         return _metadata(ask)
     if ask.segments == ("$batch",):
         raise absent("$batch is asked with POST")
+    ask = await ask.informed()
     target = target_of(ask.model, ask.segments, ask.query.aliases)
     if target.tail == "$count":
         return await count_answer(ask, target)
