@@ -215,6 +215,19 @@ def test_s12_the_audit_says_who_read_what_and_survives_a_restart(tmp_path: Path)
     assert "salaries" not in json.dumps(lines) and [path.name for path in desk.settings.audit.iterdir()] == ["reads-000001.jsonl"]
 
 
+def test_s12_the_audit_has_table_and_rows_of_odata_and_no_key(tmp_path: Path) -> None:
+    desk = Desk(tmp_path).with_users("anna")
+    publish(desk.published, "000001")
+    with desk.serving(), desk.client("anna") as anna:
+        for path in ("fact_orders?$top=7", "fact_orders(2)", "fact_orders/$count", "dim_customers", "salaries", "nothing(3)"):
+            anna.get(f"/odata/v4/{path}")
+    lines = desk.audit()
+    assert [(line["table"], line["rows"]) for line in lines] == [
+        ("fact_orders", 7), ("fact_orders", None), ("fact_orders", None), ("dim_customers", 20), (None, None), (None, None)
+    ]  # fmt: skip
+    assert {line["route"] for line in lines} == {"/odata/v4/{rest:path}"}
+
+
 def test_s12_refusals_are_kept_apart_and_without_the_name_that_was_tried(tmp_path: Path) -> None:
     desk = Desk(tmp_path).with_users("root")
     with desk.serving(), desk.client(SECRET, "x") as nobody, desk.client("root", "wrong") as wrong:
