@@ -70,7 +70,7 @@ def _runbook() -> dict[str, Any]:
 
 def _annotation(name: str, colour: str, expr: str, title: str) -> dict[str, Any]:
     return {"name": name, "datasource": SOURCE, "enable": True, "hide": False, "iconColor": colour, "expr": expr,
-            "titleFormat": title, "useValueForTime": "on", "step": "60s"}
+            "titleFormat": title, "useValueForTime": True, "step": "60s"}
 
 
 def _variable(name: str, query: str) -> dict[str, Any]:

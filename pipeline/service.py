@@ -16,7 +16,7 @@ from pipeline.clock import Clock
 from pipeline.errors import GoldfeedError, WarehouseBusy
 from pipeline.keeper import Keeper
 from pipeline.landing.scan import FoundFile, scan
-from pipeline.notify import Notifier, channels_of, without_values
+from pipeline.notify import Notifier, channels_of, log_run
 from pipeline.outbox import Outbox
 from pipeline.project.almanac import due_after
 from pipeline.project.flow import Flow
@@ -35,6 +35,7 @@ from pipeline.warehouse.ledger import flows_whose_last_run
 from pipeline.warehouse.promises import Miss, note_misses
 from pipeline.watch import Watch
 
+_TICK = timedelta(seconds=1)
 _JUMP = 30.0  # seconds between two looks by which the clocks may differ
 _GRACE = 6.0  # seconds that a statement may go on after SIGTERM before it is interrupted
 
@@ -200,15 +201,21 @@ class Service:
         late = {name: due for name, due in self._next.items() if due is not None and due <= now}
         if not late:
             return
-        with self.keeper.reading(self.project) as database:
-            last = last_dues(database)
-            dues = [self._missed(name, last.get(name, due - timedelta(seconds=1)), now) for name, due in late.items()]
-            note_dues(database, [due for of_flow in dues for due in of_flow], now)
-            for name, due in waiting_dues(database):
+        with self.keeper.lingering():
+            with self.keeper.reading(self.project) as database:
+                last = last_dues(database)
+                dues = [self._missed(name, last.get(name, due - _TICK), now) for name, due in late.items()]
+                note_dues(database, [due for of_flow in dues for due in of_flow], now)
+                waiting = waiting_dues(database)
+            for name, due in waiting:
                 if name in self.project.flows and not self.stop.is_set():
-                    result = self.run(self.project.flows[name], "schedule")
-                    if result is not None and result.status != "interrupted":
-                        settle_due(database, name, due, result.run_id)
+                    self._run_one_due(name, due)
+
+    def _run_one_due(self, name: str, due: datetime) -> None:
+        result = self.run(self.project.flows[name], "schedule")
+        if result is not None and result.status != "interrupted":
+            with self.keeper.reading(self.project) as database:
+                settle_due(database, name, due, result.run_id)
 
     def _missed(self, name: str, since: datetime, now: datetime) -> list[tuple[str, datetime, str]]:
         """When a flow was due up to now, to be written down; and see to when it is next."""
@@ -284,7 +291,7 @@ class Service:
 
     def told(self, result: RunResult, why: str) -> None:
         """A run has ended: log it, and tell the people who hear of its flow."""
-        self._tell(self.log.bind(flow=result.flow, because=why), result)
+        log_run(self.log.bind(flow=result.flow, because=why), result)
         self._note_late(result)
         heard = channels_of(self.project, result.flow)
         self.notifier.hear(result, heard, current(self.project.settings.published))
@@ -301,25 +308,6 @@ class Service:
         if misses:
             with self.keeper.reading(self.project) as database:
                 note_misses(database, misses, now)
-
-    def _tell(self, log: Any, result: RunResult) -> None:
-        if result.status == "nothing_to_do":
-            return
-        log = log.bind(run=result.run_id)
-        for task in result.tasks:
-            facts = {"task": task.task, "status": task.status, "rows_in": task.rows_in, "rows_out": task.rows_out}
-            if task.error:
-                log.error(
-                    "task",
-                    **facts,
-                    quarantined=task.rows_quarantined,
-                    attempts=task.attempts,
-                    error=without_values(task.error),
-                )
-            else:
-                log.info("task", **facts, quarantined=task.rows_quarantined, seconds=task.seconds)
-        tell = log.info if result.status == "succeeded" else log.error
-        tell("run", status=result.status, version=result.version, seconds=round(result.seconds, 2))
 
     # ---------------------------------------------------------------- for the metrics
     def next_runs(self) -> dict[str, datetime | None]:

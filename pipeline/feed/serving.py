@@ -29,6 +29,7 @@ from pipeline.feed.passwords import Passwords
 from pipeline.feed.protocol import options
 from pipeline.feed.users import UserFile, first_users
 from pipeline.feed.watch import Counters, NoCounters, Watch
+from pipeline.feed.work import Limits, Work
 from pipeline.project.role import RoleFile
 from pipeline.settings import Settings, bytes_of
 
@@ -55,7 +56,8 @@ class Parts:
 
 def make_app(settings: Settings, parts: Parts, log: Any) -> Watch:
     """Everything that answers: health, files, feed, and around them access, limits and the audit."""
-    feed = Feed(settings, Library(settings))
+    limits = Limits(seconds=settings.query_seconds, at_once=settings.queries_at_once)
+    feed = Feed(settings, Library(settings), Work(limits))
     exports = Exports(settings)
     files = Files(exports, feed.freshness)
     app = build_app(feed, [*_health(parts), *odata_routes(), *files.routes(), *parts.more])

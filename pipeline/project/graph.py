@@ -49,8 +49,7 @@ class Graph:
 
     def sources_of(self, name: str) -> list[str]:
         """The sources a table is made of, in order."""
-        above = self.upstream([name])
-        return [table for table in self.order if table in above and table in self.sources]
+        return sorted((table for table in self.upstream([name]) if table in self.sources), key=self._place.__getitem__)
 
     def operation(self, name: str) -> Operation | None:
         """How a model that takes row by row from a source, or from a table that keeps all its rows, hears of deletes."""
@@ -66,6 +65,10 @@ class Graph:
     def readers(self, name: str) -> list[str]:
         """The models that read a table."""
         return list(self._readers.get(name, ()))
+
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.order)}
 
     @cached_property
     def _readers(self) -> dict[str, list[str]]:

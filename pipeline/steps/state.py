@@ -69,12 +69,11 @@ def _good_runs(database: Database, project: Project) -> dict[str, str | None]:
     ends: dict[str, datetime] = dict(
         database.rows("SELECT flow, max(finished_at) FROM ledger.runs WHERE status = 'succeeded' GROUP BY flow")
     )
-    found: dict[str, str | None] = {}
-    for name in project.graph.layer("gold"):
-        times = [ends[flow.name] for flow in project.flows.values() if name in flow.tables and flow.name in ends]
-        times += [ends[project.flow]] if project.flow in ends else []
-        found[name] = _text(max(times)) if times else None
-    return found
+    latest: dict[str, datetime] = dict.fromkeys(project.graph.order, ends[project.flow]) if project.flow in ends else {}
+    for flow in project.flows.values():
+        if flow.name in ends:
+            latest |= {name: max(ends[flow.name], latest.get(name, ends[flow.name])) for name in flow.tables}
+    return {name: _text(latest.get(name)) for name in project.graph.layer("gold")}
 
 
 def _text(time: datetime | None) -> str | None:

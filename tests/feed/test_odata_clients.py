@@ -118,7 +118,8 @@ def test_a_reader_that_goes_away_gives_its_turn_back(tmp_path: Path) -> None:
             assert httpx.get(f"{address}/odata/v4/large/$count", timeout=20).text == "300000"
 
 
-def test_f1_readers_during_publications_see_one_version_each(tmp_path: Path) -> None:
+@pytest.mark.parametrize("publications", [10, pytest.param(100, marks=pytest.mark.slow)])
+def test_f1_readers_during_publications_see_one_version_each(tmp_path: Path, publications: int) -> None:
     made = Published(tmp_path)
     tables = {"t": {"key": ["k"], "sql": "SELECT i AS k, {} AS version FROM range(3000) t(i)"}}
 
@@ -146,7 +147,7 @@ def test_f1_readers_during_publications_see_one_version_each(tmp_path: Path) -> 
         readers = [threading.Thread(target=read) for _ in range(2)]
         for reader in readers:
             reader.start()
-        for number in range(2, 12):
+        for number in range(2, 2 + publications):
             publish(number)
         over.set()
         for reader in readers:

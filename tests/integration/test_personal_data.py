@@ -22,6 +22,7 @@ from pipeline.project.project import load_project
 from pipeline.runner import open_warehouse
 from pipeline.warehouse.database import Database, open_database, without_values
 from tests.conftest import ROOT, SAME_KEY, Shop, token
+from tests.integration.test_metrics import exporter_of
 
 CUSTOMERS = "customer_id,first_name,last_name,email,city,country,segment,signed_up_at,updated_at\n"
 SENTINELS = ("zqgiven", "zqfamily", "zqmail", "zqhost", "zqworker", "zqsurname")
@@ -66,14 +67,15 @@ def test_s6_sentinels_in_every_personal_column_show_up_nowhere(real_shop: Callab
     shop.drop("products.csv", "product_id,name,category,price,updated_at\nP1,Lamp,light,1.50,2024-01-01 00:00:00\n")
     run = shop.cli("run")
     looked = [said_by(shop, *words, *json) for words in looks() for json in ([], ["--json"])]
-    assert shop.warehouse("SELECT count(*) FROM ledger.quarantine") == [(3,)]
+    looked.append(exporter_of(shop.project()).page().decode())
+    assert shop.warehouse("SELECT count(*) FROM ledger.quarantine") == [(3,)] and "goldfeed_" in looked[-1]
     assert shop.ask("SELECT DISTINCT first_name, last_name, email FROM dim_customers WHERE customer_key > 0") == [("Z***", "Z***", "Z***@z***.example")]
     assert run.returncode == 0 and hits([run.stdout, run.stderr, *looked]) == [] and hits(files_of(shop)) == [] and hits(tables_of(shop)) == []
 
 
 def looks() -> list[list[str]]:
     return [
-        ["status"], ["plan"], ["plan", "--full-refresh"], ["history"], ["quarantine", "list"], ["doctor"],
+        ["status"], ["plan"], ["plan", "--full-refresh"], ["history"], ["quarantine", "list"], ["checks"], ["doctor"],
         ["lineage", "gold.dim_customers"],
         ["query", "FROM dim_customers"], ["query", "FROM dim_employees"],
     ]

@@ -192,8 +192,20 @@ class Hands:
         return Clock(now=lambda: self.time, seconds=lambda: (self.time - datetime(2024, 1, 1)).total_seconds(), sleep=self.slept.append)
 
 
+MADE: list[Service] = []
+
+
 def by_hand(shop: Shop, hands: Hands) -> Service:
-    return Service(shop.project, logger(), clock=hands.clock())
+    MADE.append(Service(shop.project, logger(), clock=hands.clock()))
+    return MADE[-1]
+
+
+@pytest.fixture(autouse=True)
+def silence() -> Iterator[None]:
+    """No service sends its word to the tests after its own."""
+    yield
+    while MADE:
+        MADE.pop().stop.set()
 
 
 def states(shop: Shop) -> list[tuple[Any, ...]]:

@@ -30,8 +30,6 @@ ABSENT = {  # families that this stack has nothing to say of, and why
     "goldfeed_oldest_file_timestamp_seconds": "files are taken within seconds",
     "goldfeed_certificate_expiry_timestamp_seconds": "plain HTTP, on this machine only",
     "goldfeed_notifications_total": "the shop declares no channel",
-    "goldfeed_checks_total": "only where tables have contracts",
-    "goldfeed_contract_checks": "only where tables have contracts",
 }
 BROKEN = "/* ---\ndescription: A table that cannot be built\nkey: [n]\n--- */\nSELECT CAST(o.status AS INTEGER) AS n FROM silver.orders AS o\n"
 MENDED = "/* ---\ndescription: A table that can be built\nkey: [n]\n--- */\nSELECT count(*) AS n FROM silver.orders AS o\n"
@@ -256,7 +254,7 @@ def test_each_receiver_of_the_docs_is_good_and_has_five_lines(title: str, tmp_pa
     [
         ("promtool", "check", "config", "--lint=all", "--lint-fatal", "monitoring/prometheus.yml"),
         ("promtool", "check", "rules", "--lint=all", "--lint-fatal", "monitoring/rules/alerts.yml", "monitoring/rules/recording.yml"),
-        ("promtool", "test", "rules", *[f"monitoring/tests/{name}.yml" for name in ("runs", "data", "service", "feed")]),
+        ("promtool", "test", "rules", *[f"monitoring/tests/{name}.yml" for name in ("runs", "data", "service", "feed", "days")]),
         ("amtool", "check-config", "monitoring/alertmanager.yml"),
     ],
     ids=["config", "rules", "tests-of-rules", "alertmanager"],

@@ -16,23 +16,21 @@ from pipeline.feed.odata.applies import applied
 from pipeline.feed.odata.ask import Ask
 from pipeline.feed.odata.chosen import compute
 from pipeline.feed.odata.contexts import context_of
-from pipeline.feed.odata.expands import expanded
+from pipeline.feed.odata.expands import expanded, rows_brought
 from pipeline.feed.odata.jsontext import Format, json_text, value_text
 from pipeline.feed.odata.layout import Layout, Layouts
-from pipeline.feed.odata.model import Entity, Model
 from pipeline.feed.odata.negotiation import check_text, json_format, page_size
 from pipeline.feed.odata.refusals import absent, unsupported, wrong
 from pipeline.feed.odata.rows import Page, counting, fitting, paging
 from pipeline.feed.odata.scope import Context, Scope, Shape
 from pipeline.feed.odata.skiptoken import Token, read, written
-from pipeline.feed.odata.tree import Options
 from pipeline.feed.streams import Stream, cut, while_connected
 from pipeline.feed.texts import Batch, Texts
 from pipeline.feed.watch import note_read
 from pipeline.feed.work import Job
 
 PAGE, LARGEST = 50_000, 500_000  # rows of a page: unless asked otherwise, and at most
-NESTED = 1_000  # at most, where rows bring rows with them
+NESTED, FEWEST = 1_000, 20  # at most and at least, where rows bring rows with them
 _LAYOUTS = Layouts()
 
 
@@ -82,22 +80,13 @@ def _plan(ask: Ask, target: Target) -> Plan:
     style = json_format(ask.headers, ask.query.given.get("format"))
     asked = page_size(ask.headers)
     rows = min(asked or PAGE, LARGEST)
-    if _brings_rows(ask.model, target.entity, ask.query.options):
-        rows = min(rows, NESTED)
+    if brought := rows_brought(ask.model, target.entity, ask.query.options):
+        rows = min(rows, NESTED, max(FEWEST, PAGE // brought))
     text = ask.query.given.get("skiptoken")
     if text is None:
         return Plan(style, rows, ask.query.options.top, None)
     token = read(text, ask.belongs)
     return Plan(style, rows, token.left, token.first)
-
-
-def _brings_rows(model: Model, entity: Entity, options: Options) -> bool:
-    """Whether $expand leads to many rows, at any depth."""
-    links = [(entity.navigations.get(expand.name), expand) for expand in options.expand]
-    return any(
-        link is None or link.many or _brings_rows(model, model.entities[link.target], expand.options)
-        for link, expand in links
-    )
 
 
 def _applied_preference(ask: Ask, plan: Plan) -> dict[str, str]:
