@@ -22,9 +22,12 @@ def forget_history(database: Database, before: datetime, kept_versions: Sequence
     """
     versions = list(kept_versions)
     database.run(f"CREATE OR REPLACE TEMP TABLE old_runs AS {_OLD_RUNS}", [before, versions])
-    removed = {
-        table: _delete(database, table, "run_id IN (FROM temp.old_runs)", []) for table in ("tasks", "checks", "runs")
-    }
+    old, latest = (
+        "run_id IN (FROM temp.old_runs)",
+        "run_id < (SELECT max(run_id) FROM ledger.checks l WHERE l.table_name = checks.table_name)",
+    )
+    removed = {"checks": _delete(database, "checks", f"{old} AND {latest}", [])}
+    removed |= {table: _delete(database, table, old, []) for table in ("tasks", "runs")}
     database.run("DROP TABLE temp.old_runs")
     removed["deliveries"] = _delete(database, "deliveries", "delivered_at < ?", [before])
     removed["retentions"] = _delete(database, "retentions", "done_at < ?", [before])
