@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -55,6 +56,7 @@ class Watch:
     reads: Audit
     refusals: Audit
     counters: Counters = field(default_factory=NoCounters)
+    at_end: Callable[[], None] = lambda: None
     open: int = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -57,7 +57,7 @@ def typed(shop: Shop, *words: str) -> tuple[int, str, str]:
 READS = [
     ("status",), ("history",), ("history", "--limit", "0"), ("plan",), ("quarantine", "list"), ("quarantine", "show", "1"),
     ("quarantine", "show", "99"), ("doctor",), ("query", "--warehouse", "SELECT status, amount FROM silver.orders"),
-    ("query", "--warehouse", "SELECT nothing FROM silver.orders"), ("retry", "1"), ("retry", "77"),
+    ("query", "--warehouse", "SELECT nothing FROM silver.orders"), ("retry", "1"), ("retry", "77"), ("checks",),
 ]  # fmt: skip
 
 

@@ -163,13 +163,14 @@ def test_s4_odata_knows_no_more_of_a_hidden_column_than_of_one_that_there_is_not
 
 @pytest.mark.parametrize("name", USERS)
 def test_s4_odata_shows_the_role_and_no_more_in_its_metadata_and_its_rows(desk: Desk, name: str) -> None:
-    paths = ["", "$metadata", "$metadata?$format=json", *(f"{table}?$expand=*" for table in SEES[name]), "dim_customers?$search=sentinel", "fact_orders?$search=other"]
+    paths = ["", "$metadata", "$metadata?$format=json", "_freshness", "_feed", *(f"{table}?$expand=*" for table in SEES[name]), "dim_customers?$search=sentinel", "fact_orders?$search=other"]
     with desk.client(name) as client:
         answers = [client.get(f"/odata/v4/{path}") for path in paths]
     for answer in answers:
         for word in (*forbidden(name), *([] if "email" in SEES[name].get("dim_customers", []) else ['Name="email"'])):
             assert word not in answer.text, f"{word} in {answer.url}"
-    assert {entry["name"] for entry in answers[0].json()["value"]} == set(SEES[name])
+    assert {entry["name"] for entry in answers[0].json()["value"]} == {*SEES[name], "_feed", "_freshness"}
+    assert [row["table"] for row in answers[3].json()["value"]] == list(SEES[name])
 
 
 def test_s4_no_filter_tells_of_rows_that_are_hidden(desk: Desk) -> None:

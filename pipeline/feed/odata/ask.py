@@ -52,6 +52,11 @@ class Ask:
         return replace(self, own=rows)
 
     @property
+    def set_name(self) -> str:
+        """The entity set that the path begins with."""
+        return self.segments[0].partition("(")[0]
+
+    @property
     def about_feed(self) -> bool:
         """Whether it is about the feed's own tables, which change without a new version."""
         return bool(self.segments) and self.segments[0].startswith((FEED, FRESHNESS))

@@ -26,6 +26,7 @@ from pipeline.feed.odata.scope import Context, Scope, Shape
 from pipeline.feed.odata.skiptoken import Token, read, written
 from pipeline.feed.streams import Stream, cut, while_connected
 from pipeline.feed.texts import Batch, Texts
+from pipeline.feed.watch import note_read
 from pipeline.feed.work import Job
 
 PAGE, LARGEST = 50_000, 500_000  # rows of a page: unless asked otherwise, and at most
@@ -166,6 +167,7 @@ async def _pieces(
             for piece in _with_comma(text, sent):
                 yield piece
         sent += batch.rows
+        note_read(ask.request, ask.set_name, min(sent, plan.rows))
         batch = await job.do(lambda _: texts.next())
     yield b"]" + _next_link(ask, plan, following) + b"}"
 
