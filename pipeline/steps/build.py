@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from pipeline.errors import PermanentError
 from pipeline.failpoints import failpoint
+from pipeline.project.graph import ROW_KINDS
 from pipeline.project.model import Model
 from pipeline.sql import table_name
 from pipeline.steps.context import Run, StepResult
@@ -16,7 +17,7 @@ from pipeline.steps.kinds.rows import build_rows
 from pipeline.steps.kinds.scd2 import build_scd2
 from pipeline.steps.kinds.whole import build_full, build_view
 from pipeline.warehouse.changes import record_batches, record_rows
-from pipeline.warehouse.ledger import Known, TableState, save_table
+from pipeline.warehouse.ledger import Known, TableState, mark_stale, save_table
 
 
 def build(
@@ -47,6 +48,8 @@ def build(
             version=state.version + 1 if built.changed else state.version,
         )
         save_table(run.database, after, inputs, run.now)
+        readers = _readers_to_rebuild(run, model) if fresh and state.version else []
+        mark_stale(run.database, readers)
         if built.changed and _asked_for(run, model, after):
             _note_change(run, model, built, after.version)
         result = _result(built)
@@ -54,8 +57,15 @@ def build(
             record(result)
         failpoint("build.before_commit")
     known.noted(after, inputs)
+    known.stale(readers)
     failpoint("build.after_commit")
     return result
+
+
+def _readers_to_rebuild(run: Run, model: Model) -> list[str]:
+    """The tables that take its rows by batch: a rebuild may have changed rows of batches that they have seen."""
+    graph = run.project.graph
+    return [name for name in graph.readers(model.name) if graph.models[name].header.kind in ROW_KINDS]
 
 
 def _result(built: Built) -> StepResult:
