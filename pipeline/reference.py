@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pipeline.project.channel import ChannelFile
 from pipeline.project.flow import FlowFile
 from pipeline.project.model import Header
+from pipeline.project.modeltest import TestFile, TestsFile
 from pipeline.project.project import ProjectFile
 from pipeline.project.source import Column, SourceFile
 from pipeline.settings import SETTINGS
@@ -45,6 +46,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "docs/sources.md": lambda: keys_table(SourceFile),
     "docs/sources.md#columns": lambda: keys_table(Column),
     "docs/models.md": lambda: keys_table(Header),
+    "docs/testing-models.md": lambda: keys_table(TestsFile),
+    "docs/testing-models.md#test": lambda: keys_table(TestFile),
     "docs/start.md": lambda: keys_table(ProjectFile),
     "docs/service.md": lambda: keys_table(FlowFile),
     "docs/service.md#channels": lambda: keys_table(ChannelFile),

@@ -6,11 +6,11 @@ import sys
 
 import typer
 
-from pipeline.cli import looks, rows, runs, word
+from pipeline.cli import looks, proofs, rows, runs, word
 from pipeline.cli.base import app, chosen
 from pipeline.errors import GoldfeedError
 
-__all__ = ["app", "looks", "main", "rows", "runs", "word"]
+__all__ = ["app", "looks", "main", "proofs", "rows", "runs", "word"]
 
 
 def main() -> None:
