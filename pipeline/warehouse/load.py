@@ -105,6 +105,8 @@ def _typed(group: Group) -> str:
                 checks.append(f"WHEN {quoted(name)} IS NULL AND {given(raw)} IS NOT NULL THEN {number}")
         if raw is not None and name in group.source.key:
             checks.append(f"WHEN {given(raw)} IS NULL THEN {BLANK_KEY + number}")
+        elif raw is not None and column and column.not_null:
+            checks.append(f"WHEN {given(raw)} IS NULL{_unless_deleted(group, fields)} THEN {BLANK_KEY + number}")
     # a column left out is read all the same: the reader reports broken lines only for the columns that a query reads
     checks += [f"WHEN strlen(h{number}) > 1000000000 THEN -1" for number, name in enumerate(layout.fields) if not name]
     inner = ", ".join([*values, "CAST(file_index AS INTEGER) AS _f", *names])
@@ -117,6 +119,15 @@ def _typed(group: Group) -> str:
         f"header = {'false' if group.careful else 'true'}, delim = {literal(layout.delimiter)}, quote = '\"', "
         f"escape = '\"', nullstr = '', strict_mode = true, store_rejects = true, rejects_limit = 0{end}))"
     )
+
+
+def _unless_deleted(group: Group, fields: dict[str, str]) -> str:
+    """A row that only takes its key away needs no other value."""
+    operation = group.source.operation
+    if operation is None or operation.column not in fields:
+        return ""
+    words = ", ".join(literal(word.strip()) for word in operation.delete)
+    return f" AND NOT coalesce(trim({fields[operation.column]}) IN ({words}), false)"
 
 
 def _read_set_aside(database: Database, group: Group) -> None:
@@ -200,7 +211,7 @@ def reason_of(group: Group, bad: int) -> tuple[str, str]:
     """(column, reason) of a misfit."""
     name = list(group.columns)[bad % BLANK_KEY]
     if bad >= BLANK_KEY:
-        return name, f"{name} is blank but part of the key"
+        return name, f"{name} is blank but {'part of the key' if name in group.source.key else 'must not be'}"
     return name, f"{name} {_not_a(group.source.columns[name].type)}"
 
 
