@@ -15,7 +15,8 @@ RUN python -m venv /opt/goldfeed \
 FROM python:3.13-slim-trixie
 LABEL org.opencontainers.image.title="goldfeed" org.opencontainers.image.licenses="Apache-2.0"
 RUN useradd --system --uid 10001 --create-home --home-dir /home/goldfeed goldfeed \
- && install -d -o goldfeed -g goldfeed /data
+ && install -d -o goldfeed -g goldfeed /data \
+ && install -d -o 472 -g 0 -m 0700 /secrets
 COPY --from=build /opt/goldfeed /opt/goldfeed
 WORKDIR /project
 COPY goldfeed.yml ./
@@ -23,7 +24,7 @@ COPY sql sql
 ENV PATH=/opt/goldfeed/bin:$PATH GOLDFEED_HOME=/data PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER goldfeed
 VOLUME /data
-EXPOSE 8080
+EXPOSE 8080 9464
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=6 \
   CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/health/live', timeout=4)"]
 ENTRYPOINT ["goldfeed"]

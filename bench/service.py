@@ -31,7 +31,7 @@ def idle(seconds: float) -> None:
     given = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline.cli", "--home", str(home), "serve"],
-        cwd=ROOT, stdout=subprocess.DEVNULL, env={**given, "GOLDFEED_HTTP_PORT": "0"},
+        cwd=ROOT, stdout=subprocess.DEVNULL, env={**given, "GOLDFEED_HTTP_PORT": "0", "GOLDFEED_METRICS_PORT": "0"},
     )
     try:
         time.sleep(5)
@@ -78,7 +78,7 @@ def all_at_once(flows: int) -> None:
         began = time.perf_counter()
         service.turn(now[0])
         took = time.perf_counter() - began
-        with service._open() as database:
+        with service.keeper.reading(service.project) as database:
             tasks = database.value("SELECT count(*) FROM ledger.tasks WHERE status = 'succeeded' AND table_name <> 'gold'")
             inside = database.value("SELECT sum(seconds) FROM ledger.tasks")
         print(

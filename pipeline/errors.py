@@ -65,3 +65,11 @@ class FileChanged(TransientError):
 
 class NotNarrowable(PermanentError):
     """A model's SQL does not show which of its keys a changed row touches: it is rebuilt whole."""
+
+
+class RequestError(PermanentError):
+    """A request to the feed that cannot be answered: the HTTP status, and a code that programs can tell."""
+
+    def __init__(self, what: str, *, status: int, code: str, do: str = "") -> None:
+        self.status, self.code = status, code
+        super().__init__(what, do=do)

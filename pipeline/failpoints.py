@@ -33,6 +33,9 @@ NAMES = (
     "compact.after_copy",
     "compact.before_rename",
     "compact.after_rename",
+    "retain.before_commit",
+    "retain.after_commit",
+    "retain.after_unlink",
     "run.before_finish",
     "run.after_finish",
 )

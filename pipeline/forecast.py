@@ -50,6 +50,8 @@ def _outlook(ground: _Ground, task: PlannedTask) -> Outlook:
         return Outlook("the files anew" if task.again else "the new files", rows)
     if task.action == "replay":
         return Outlook("rows of quarantine", None)
+    if task.action == "check":
+        return Outlook("its contract, on all rows", ground.states[task.table].kept)
     if task.action == "publish":
         return Outlook("tables that change; the others are linked", None)
     model = ground.project.graph.models[task.table]

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from pipeline.landing.scan import FoundFile
 from pipeline.project.graph import Graph
-from pipeline.warehouse.ledger import TableState
+from pipeline.warehouse.ledger import KEY_CHANGED, TableState
 
 
 @dataclass(frozen=True)
 class PlannedTask:
-    """One step of a run on one table. `action`: ingest, replay, build or publish."""
+    """One step of a run on one table. `action`: ingest, replay, build, check or publish."""
 
     action: str
     table: str
@@ -38,6 +38,8 @@ class Situation:
     last publication, None if there is none or its folder is gone. `again`: the
     files are held already and read anew; `rebuilt` are then rebuilt whole.
     `replayed`: {table: rows of its quarantine to run again}.
+    `unchecked`: tables whose contract must look at them again, and why.
+    `remarked`: what is published marks other columns as personal data.
     """
 
     files: Mapping[str, list[FoundFile]]
@@ -49,6 +51,8 @@ class Situation:
     again: bool = False
     rebuilt: frozenset[str] = frozenset()
     replayed: Mapping[str, int] = field(default_factory=dict)
+    unchecked: Mapping[str, str] = field(default_factory=dict)
+    remarked: bool = False
 
 
 def plan(graph: Graph, now: Situation) -> list[PlannedTask]:
@@ -63,9 +67,11 @@ def plan(graph: Graph, now: Situation) -> list[PlannedTask]:
             if name in graph.sources
             else _model_task(graph, name, now, tasks, started)
         )
+        if task is None and name in now.unchecked:
+            task = PlannedTask("check", name, now.unchecked[name])
         if task is not None:
             tasks[name] = task
-    ordered = sorted(tasks.values(), key=lambda task: task.action == "build")
+    ordered = sorted(tasks.values(), key=lambda task: task.action != "ingest")
     reason = _publish_reason(graph, now, tasks)
     return [*ordered, PlannedTask("publish", "gold", reason)] if reason else ordered
 
@@ -104,6 +110,8 @@ def _reason(graph: Graph, name: str, now: Situation, tasks: Mapping[str, Planned
         return "asked for by the backfill"
     if state is None:
         return "it was never built"
+    if state.fingerprint == KEY_CHANGED:
+        return "the key of its tokens has changed"
     if state.fingerprint != model.fingerprint:
         return "its model has changed" if state.fingerprint else "files below it were read again"
     above = [
@@ -120,7 +128,7 @@ def _reason(graph: Graph, name: str, now: Situation, tasks: Mapping[str, Planned
 
 def _publish_reason(graph: Graph, now: Situation, tasks: Mapping[str, PlannedTask]) -> str | None:
     gold = graph.layer("gold")
-    building = [name for name in gold if name in tasks]
+    building = [name for name in gold if name in tasks and tasks[name].action == "build"]
     if building:
         return f"{len(building)} of {len(gold)} gold tables are built"
     held = {name: now.states[name].version for name in gold if name in now.states}
@@ -128,4 +136,8 @@ def _publish_reason(graph: Graph, now: Situation, tasks: Mapping[str, PlannedTas
         return "nothing is published"
     if held and held != now.published:
         return "gold has changed since the last publication"
+    if any(name in tasks for name in gold):
+        return "gold is checked again"
+    if held and now.remarked:
+        return "other columns are marked as personal data"
     return None

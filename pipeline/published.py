@@ -12,6 +12,7 @@ from pipeline.errors import PublishError
 
 POINTER = "current"
 MANIFEST = "manifest.json"
+STATE = "state.json"
 
 
 def versions(published: Path) -> list[str]:
@@ -91,3 +92,21 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def read_state(published: Path) -> dict[str, Any]:
+    """What the last run left for readers beside the versions (see steps/state.py); empty before the first."""
+    try:
+        state: dict[str, Any] = json.loads((published / STATE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return state
+
+
+def write_state(published: Path, state: dict[str, Any]) -> None:
+    """Written beside, synced, renamed: a reader sees the old state or the new."""
+    beside = published / f".{STATE}.new"
+    beside.write_text(json.dumps(state, indent=1), encoding="utf-8")
+    sync(beside)
+    os.replace(beside, published / STATE)
+    sync(published)

@@ -9,22 +9,41 @@ from collections.abc import Callable
 
 from pydantic import BaseModel
 
+from pipeline.metrics.families import FAMILIES
 from pipeline.project.channel import ChannelFile
 from pipeline.project.flow import FlowFile
+from pipeline.project.metric import MetricFile
 from pipeline.project.model import Header
 from pipeline.project.modeltest import TestFile, TestsFile
 from pipeline.project.project import ProjectFile
+from pipeline.project.promise import Deadline, TableFile
+from pipeline.project.retention import RetentionFile
+from pipeline.project.role import RoleFile
 from pipeline.project.source import Column, SourceFile
-from pipeline.settings import SETTINGS
+from pipeline.settings import SETTINGS, Setting
 
 
 def settings_table() -> str:
     """Every setting, its variable, its default and what it does."""
     rows: list[tuple[str, ...]] = [
-        (f"`{row.name}`", f"`{row.variable}`", "the cores" if row.name == "threads" else f"`{row.default}`", row.help)
+        (f"`{row.name}`", f"`{row.variable}`", _default(row), row.help)
         for row in SETTINGS
     ]
     return _table(("setting", "variable", "default", "what it does"), rows)
+
+
+def metrics_table() -> str:
+    """Every family of metrics."""
+    rows: list[tuple[str, ...]] = [
+        (f"`{row.name}`", row.kind, ", ".join(f"`{label}`" for label in row.labels), row.help) for row in FAMILIES
+    ]
+    return _table(("metric", "kind", "labels", "what it says"), rows)
+
+
+def _default(row: Setting) -> str:
+    if row.name == "threads":
+        return "the cores"
+    return f"`{row.default}`" if row.default else "none"
 
 
 def keys_table(kind: type[BaseModel]) -> str:
@@ -50,6 +69,12 @@ TABLES: dict[str, Callable[[], str]] = {
     "docs/testing-models.md#test": lambda: keys_table(TestFile),
     "docs/start.md": lambda: keys_table(ProjectFile),
     "docs/service.md": lambda: keys_table(FlowFile),
+    "docs/monitoring.md": metrics_table,
+    "docs/monitoring.md#figures": lambda: keys_table(MetricFile),
+    "docs/feed.md#roles": lambda: keys_table(RoleFile),
+    "docs/service.md#tables": lambda: keys_table(TableFile),
+    "docs/service.md#deadlines": lambda: keys_table(Deadline),
+    "docs/service.md#retention": lambda: keys_table(RetentionFile),
     "docs/service.md#channels": lambda: keys_table(ChannelFile),
 }
 

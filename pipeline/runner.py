@@ -13,22 +13,27 @@ from pipeline.abreast import abreast, is_light
 from pipeline.clock import Clock
 from pipeline.errors import GoldfeedError, TransientError
 from pipeline.failpoints import failpoint
-from pipeline.landing.archive import archived
 from pipeline.landing.scan import FoundFile, Landing, scan
 from pipeline.planner import PlannedTask, Situation, plan
 from pipeline.project.graph import select
+from pipeline.project.personal import with_tokens
 from pipeline.project.project import Project
 from pipeline.published import MANIFEST
 from pipeline.results import RunResult, TaskResult
-from pipeline.steps.again import Period, files_of
+from pipeline.steps.again import Period, archived_files, files_of
 from pipeline.steps.build import build
+from pipeline.steps.check import check_again, stopped
 from pipeline.steps.context import Policy, Reporter, Run, Silent, StepResult
+from pipeline.steps.forgetting import forget_changes
+from pipeline.steps.gate import in_the_way, unchecked, withheld
 from pipeline.steps.ingest import ingest
 from pipeline.steps.limits import within
-from pipeline.steps.publish import last_publication, publish, reconcile
+from pipeline.steps.profile import find_anomalies
+from pipeline.steps.publish import last_publication, publish, reconcile, remarked
 from pipeline.steps.replay import Replay, replay, tables_to_replay
+from pipeline.steps.state import tell_readers
 from pipeline.warehouse import ledger
-from pipeline.warehouse.changes import forget
+from pipeline.warehouse.audits import Audits
 from pipeline.warehouse.compact import forget_copy
 from pipeline.warehouse.database import Database, open_database
 from pipeline.warehouse.mends import take_in_mends
@@ -62,6 +67,7 @@ def open_warehouse(project: Project, clock: Clock) -> Database:
     try:
         forget_copy(settings)
         ledger.migrate(database, clock.now())
+        ledger.note_key(database, with_tokens(project.graph))
         ledger.close_open_runs(database, clock.now())
         reconcile(database, settings, clock.now())
         take_in_mends(database, settings.archive)
@@ -71,14 +77,14 @@ def open_warehouse(project: Project, clock: Clock) -> Database:
     return database
 
 
-def look(project: Project, database: Database, order: Order) -> tuple[Situation, Landing]:
+def look(project: Project, database: Database, order: Order, now: datetime) -> tuple[Situation, Landing]:
     """What is there: the files, the ledger and the last publication."""
     settings, graph = project.settings, project.graph
     landing = scan(settings.landing, graph.sources.values())
     selected = select(graph, order.select) if order.select else None
     files: Mapping[str, list[FoundFile]] = landing.by_source
     if order.from_archive:
-        files = _archived_files(project, database)
+        files = archived_files(settings.archive, database)
     elif order.again:
         wanted = graph.upstream(selected) if selected else set(graph.sources)
         files = files_of(
@@ -99,8 +105,10 @@ def look(project: Project, database: Database, order: Order) -> tuple[Situation,
         again=order.again is not None,
         rebuilt=frozenset(selected or ()).difference(graph.sources) if order.again else frozenset(),
         replayed=replayed,
+        remarked=there and last is not None and remarked(project, last["version"]),
     )
-    return situation, landing
+    due = unchecked(project, Audits().load(database), situation.states, now)
+    return replace(situation, unchecked=due), landing
 
 
 def empty_situation(project: Project, order: Order) -> Situation:
@@ -114,16 +122,6 @@ def empty_situation(project: Project, order: Order) -> Situation:
         selected=select(project.graph, order.select) if order.select else None,
         refresh=order.full_refresh,
     )
-
-
-def _archived_files(project: Project, database: Database) -> dict[str, list[FoundFile]]:
-    """Files of archive/ that the warehouse does not hold, by source, in the order in which they came."""
-    known, found = ledger.known_files(database), dict[str, list[FoundFile]]()
-    for sha256, path, delivery in archived(project.settings.archive):
-        if sha256 not in known:
-            info = path.stat()
-            found.setdefault(delivery.source, []).append(FoundFile(path, delivery.name, info.st_size, info.st_mtime_ns))
-    return found
 
 
 def execute(
@@ -143,7 +141,7 @@ def execute(
     clock = clock or Clock()
     began, now = clock.seconds(), clock.now()
     flow = order.flow or project.flow
-    situation, landing = look(project, database, order)
+    situation, landing = look(project, database, order, now)
     tasks = plan(project.graph, situation)
     notes = tuple(
         f"{name} matches several sources ({', '.join(takers)}) and was left"
@@ -153,16 +151,21 @@ def execute(
         return RunResult(None, flow, "nothing_to_do", None, clock.seconds() - began, notes=notes)
     run = Run(ledger.next_run_id(database), now, project, database, clock, reporter or Silent())
     run = replace(run, policy=policy or Policy(), stop=stop or Event(), began=began)
+    run.audits.load(database)
     ledger.start_run(database, run.run_id, flow, now)
     results = _do_all(run, tasks, order)
+    unusual = find_anomalies(run)
     failed = [result for result, _ in results if result.status == "failed"]
+    held_back = [result for result, _ in results if result.status in ("withheld", "skipped")]
     left = run.stop.is_set() and any(result.status in ("skipped", "failed") for result, _ in results)
-    status = "interrupted" if left else "failed" if failed else "succeeded"
+    status = "interrupted" if left else "failed" if failed else "withheld" if held_back else "succeeded"
     version = next((step.version for _, step in results if step.version), None)
-    forget(database, _floors(project, database))
+    forget_changes(project, database)
     failpoint("run.before_finish")
-    ledger.finish_run(database, run.run_id, status, clock.now(), version, failed[0].error if failed else None)
+    error = next((result.error for result in (*failed, *held_back)), None)
+    ledger.finish_run(database, run.run_id, status, clock.now(), version, error)
     failpoint("run.after_finish")
+    tell_readers(database, project, clock.now())
     return RunResult(
         run.run_id,
         flow,
@@ -170,34 +173,17 @@ def execute(
         version,
         clock.seconds() - began,
         tuple(result for result, _ in results),
-        (*notes, *(note for _, step in results for note in step.notes), *_lateness(run)),
-        _accounting(database, run.run_id),
+        (*notes, *(note for _, step in results for note in step.notes), *unusual, *_lateness(run, results)),
+        ledger.accounting(database, run.run_id),
     )
 
 
-def _lateness(run: Run) -> tuple[str, ...]:
-    took = run.clock.seconds() - run.began
-    return (
-        (f"the run took {took:.0f} s, longer than its SLA of {run.policy.sla:.0f} s",) if took > run.policy.sla else ()
-    )
-
-
-def _floors(project: Project, database: Database) -> dict[str, int]:
-    """For each table, the version up to which nobody will ask what changed."""
-    graph, inputs, last = project.graph, ledger.table_inputs(database), last_publication(database)
-    published = last["tables"] if last else {}
-    floors: dict[str, int] = {}
-    for name in (*graph.sources, *graph.models):
-        asked = [
-            inputs.get(other, {}).get(name, 0)
-            for other in graph.readers(name)
-            if graph.models[other].header.kind == "incremental"
-        ]
-        if name.startswith("gold."):
-            asked.append(published.get(name, 0))
-        if asked:
-            floors[name] = min(asked)
-    return floors
+def _lateness(run: Run, results: Sequence[Outcome]) -> tuple[str, ...]:
+    """The run and the tasks that took longer than was promised."""
+    took = [("the run", run.clock.seconds() - run.began, run.policy.sla)]
+    slas = run.policy.slas
+    took += [(task.task, task.seconds, slas[task.table]) for task, _ in results if task.table in slas]
+    return tuple(f"{what} took {s:.0f} s, longer than its SLA of {sla:.0f} s" for what, s, sla in took if s > sla)
 
 
 Outcome = tuple[TaskResult, StepResult]
@@ -216,6 +202,9 @@ def _do_all(run: Run, tasks: Sequence[PlannedTask], order: Order) -> list[Outcom
     for task in tasks:
         if task.action in ("ingest", "replay"):
             one(task, run.database)
+    for task in tasks:
+        if task.action == "check":
+            one(task, run.database)
     builds = [task for task in tasks if task.action == "build"]
     known = ledger.Known(run.database)
     if is_light(tasks, known.states):
@@ -230,9 +219,10 @@ def _do_all(run: Run, tasks: Sequence[PlannedTask], order: Order) -> list[Outcom
 
 
 def _do_or_skip(run: Run, task: PlannedTask, order: Order, failed: dict[str, str]) -> Outcome:
-    cause = _cause(run.project, task, failed)
+    cause = _cause(run, task, failed)
     if run.stop.is_set() or cause:
-        step = StepResult("skipped", error=f"{cause} failed" if cause else "the service was stopped first")
+        why = stopped(run.audits.errors(cause)) if cause and run.audits.errors(cause) else f"{cause} failed"
+        step = StepResult("skipped", error=why if cause else "the service was stopped first")
         result = _result(task, step, 0, 0.0)
         _record(run, result, step, run.clock.now())
     else:
@@ -242,11 +232,12 @@ def _do_or_skip(run: Run, task: PlannedTask, order: Order, failed: dict[str, str
     return result, step
 
 
-def _cause(project: Project, task: PlannedTask, failed: dict[str, str]) -> str | None:
+def _cause(run: Run, task: PlannedTask, failed: dict[str, str]) -> str | None:
     """The failed table that stands in a task's way."""
     if task.action == "publish":
         return next((cause for table, cause in failed.items()), None)
-    return next((failed[table] for table in project.graph.inputs(task.table) if table in failed), None)
+    inputs = run.project.graph.inputs(task.table)
+    return next((failed[table] for table in inputs if table in failed), in_the_way(run.audits, inputs))
 
 
 def _do(run: Run, task: PlannedTask, order: Order) -> tuple[TaskResult, StepResult]:
@@ -265,7 +256,7 @@ def _do(run: Run, task: PlannedTask, order: Order) -> tuple[TaskResult, StepResu
             with attempt:
                 attempts += 1
                 recorded.clear()
-                with within(run, task.name):
+                with within(run, task.name, task.table):
                     step = _step(run, task, order, record)
     except GoldfeedError as error:
         recorded.clear()
@@ -297,6 +288,11 @@ def _step(run: Run, task: PlannedTask, order: Order, record: Callable[[StepResul
         return replay(run, graph.sources[task.table], order.replay or Replay())
     if task.action == "build":
         return build(run, graph.models[task.table], refresh=task.refresh, record=record)
+    if task.action == "check":
+        return check_again(run, task.table)
+    error = withheld(run.audits, graph.layer("gold"))
+    if error:
+        return StepResult("withheld", error=error)
     states, last = ledger.table_states(run.database), last_publication(run.database)
     held = {name: states[name].version for name in graph.layer("gold") if name in states}
     folder = run.project.settings.published
@@ -337,14 +333,3 @@ def _record(run: Run, result: TaskResult, step: StepResult, started: datetime) -
         result.error,
     )
     ledger.record_task(run.database, row)
-
-
-def _accounting(database: Database, run_id: int) -> dict[str, int]:
-    """Promise 2 over the files of a run: lines = header + blank + bronze + quarantine."""
-    names, _, rows = database.described(
-        "SELECT count(*) AS files, coalesce(sum(lines), 0) AS lines, coalesce(sum(header_lines), 0) AS header, "
-        "coalesce(sum(blank_lines), 0) AS blank, coalesce(sum(bronze_rows), 0) AS bronze, "
-        "coalesce(sum(quarantined_rows), 0) AS quarantine FROM ledger.files WHERE run_id = ?",
-        [run_id],
-    )
-    return {name: int(value) for name, value in zip(names, rows[0], strict=True)}

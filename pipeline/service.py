@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +14,27 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from pipeline.clock import Clock
 from pipeline.errors import GoldfeedError, WarehouseBusy
+from pipeline.keeper import Keeper
 from pipeline.landing.scan import FoundFile, scan
-from pipeline.notify import Notifier, without_values
+from pipeline.notify import Notifier, channels_of, without_values
+from pipeline.outbox import Outbox
 from pipeline.project.almanac import due_after
 from pipeline.project.flow import Flow
 from pipeline.project.project import Project
 from pipeline.published import current
 from pipeline.results import RunResult
-from pipeline.runner import Order, execute, open_warehouse
-from pipeline.steps.context import Policy
+from pipeline.runner import Order, execute
+from pipeline.steps.context import Run
+from pipeline.steps.retain import retain
+from pipeline.terms import late_in, missed, policy_of
+from pipeline.warehouse.compact import compact, is_wasteful
 from pipeline.warehouse.database import Database
 from pipeline.warehouse.dues import last_dues, note_dues, settle_due, waiting_dues
+from pipeline.warehouse.history import last_retention
 from pipeline.warehouse.ledger import flows_whose_last_run
+from pipeline.warehouse.promises import Miss, note_misses
+from pipeline.watch import Watch
 
-ON_TIME = timedelta(seconds=60)  # a run noticed this late counts as on time, not as missed
-_AT_MOST = 1000  # missed runs of one flow that `catch_up: all` does
 _GRACE = 6.0  # seconds that a statement may go on after SIGTERM before it is interrupted
 
 
@@ -57,9 +63,14 @@ class Service:
     def __post_init__(self) -> None:
         self.project = self.load()
         self._seen: tuple[tuple[str, int, int], ...] = project_state(self.project.folder)
+        self._retained = self.clock.now()
         self._next: dict[str, datetime | None] = {}
         self._arrivals: dict[str, Arrivals] = {}
-        self.notifier = Notifier(self.log, self.stop)
+        outbox = Outbox(self.project.settings.home / "outbox")
+        self.notifier = Notifier(self.log, self.stop, outbox, lambda: self.project.channels)
+        self.keeper = Keeper(self.clock)
+        self.watch = Watch(self.keeper, self.notifier, self.log, self.clock.now(), lambda: self.running is not None)
+        self.calls: set[threading.Event] = set()  # set one to end a command that is done for somebody else
         self._scheduler = BackgroundScheduler(timezone="UTC")
         self._database: Database | None = None
 
@@ -69,6 +80,7 @@ class Service:
         self._scheduler.start()
         try:
             self.begin()
+            threading.Thread(target=self._watch, daemon=True).start()
             while not self.stop.is_set():
                 self.alive_at = self.clock.seconds()
                 self.wake.clear()
@@ -77,10 +89,20 @@ class Service:
         finally:
             self._scheduler.shutdown(wait=False)
 
+    def _watch(self) -> None:
+        """Judge promises also while a run keeps the loop busy."""
+        while not self.stop.wait(1.0):
+            try:
+                self.watch.look(self.project, self.clock.now())
+            except (GoldfeedError, OSError) as error:
+                self.log.error("promises could not be judged", error=str(error))
+
     def end(self) -> None:
         """Stop: the task under way may finish within seconds, then it is interrupted; the next start goes on from there."""
         self.stop.set()
         self.wake.set()
+        for call in list(self.calls):
+            call.set()
         threading.Thread(target=self._press, daemon=True).start()
 
     def _press(self) -> None:
@@ -93,14 +115,16 @@ class Service:
     def begin(self) -> None:
         """Look at the ledger: from when each flow's schedule is watched, and which runs were cut off."""
         now = self.clock.now()
-        with self._open() as database:
+        with self.keeper.reading(self.project) as database:
             last = last_dues(database)
             for name, flow in self.project.flows.items():
                 if flow.spec.schedule and name not in last:
                     note_dues(database, name, [(now, "begun")], now)
                     last[name] = now
+            self._retained = last_retention(database) or now
             cut_off = flows_whose_last_run(database, "interrupted")
-            self.notifier.begin(set(flows_whose_last_run(database, "failed")))
+            bad = [(status, flows_whose_last_run(database, status)) for status in ("failed", "withheld")]
+            self.notifier.begin({flow: status for status, flows in bad for flow in flows})
         self._plan_next(last)
         for name in cut_off:
             if name in self.project.flows and not self.stop.is_set():
@@ -127,6 +151,8 @@ class Service:
             self._reload()
             self._run_due(now)
             self._run_arrived()
+            self._retain(now)
+            self.watch.look(self.project, now)
         except WarehouseBusy as error:
             self.log.warning("waiting", reason=error.sentence())
         except (GoldfeedError, OSError) as error:
@@ -149,7 +175,8 @@ class Service:
             self.log.error("the edit is refused; what was there before goes on", error=error.sentence())
             return
         self.log.info("the project was read again", flows=sorted(self.project.flows))
-        with self._open() as database:
+        self.watch.changed()
+        with self.keeper.reading(self.project) as database:
             last = last_dues(database)
         self._next.clear()
         self._plan_next(last)
@@ -159,23 +186,26 @@ class Service:
         late = {name: due for name, due in self._next.items() if due is not None and due <= now}
         if not late:
             return
-        with self._open() as database:
+        with self.keeper.reading(self.project) as database:
             for name in late:
-                flow = self.project.flows[name]
-                dues = missed(flow, last_dues(database).get(name, late[name] - timedelta(seconds=1)), now)
-                note_dues(database, name, dues, now)
-                skipped = sum(state == "skipped" for _, state in dues)
-                if skipped:
-                    self.log.warning(
-                        "missed runs were skipped", flow=name, skipped=skipped, catch_up=flow.spec.catch_up
-                    )
-                self._next[name] = next(due_after(flow.spec.schedule or "", flow.spec.time_zone, now), None)
-                self._set_alarm(name)
+                self._note(database, name, late[name], now)
             for name, due in waiting_dues(database):
                 if name in self.project.flows and not self.stop.is_set():
-                    result = self._run_in(database, self.project.flows[name], "schedule")
-                    if result.status != "interrupted":
+                    result = self.run(self.project.flows[name], "schedule")
+                    if result is not None and result.status != "interrupted":
                         settle_due(database, name, due, result.run_id)
+
+    def _note(self, database: Database, name: str, due: datetime, now: datetime) -> None:
+        """Write down when a flow was due up to now, and when it is next."""
+        spec = self.project.flows[name].spec
+        since = last_dues(database).get(name, due - timedelta(seconds=1))
+        dues = missed(self.project.flows[name], since, now)
+        note_dues(database, name, dues, now)
+        skipped = sum(state == "skipped" for _, state in dues)
+        if skipped:
+            self.log.warning("missed runs were skipped", flow=name, skipped=skipped, catch_up=spec.catch_up)
+        self._next[name] = next(due_after(spec.schedule or "", spec.time_zone, now), None)
+        self._set_alarm(name)
 
     # ---------------------------------------------------------------- arrivals
     def _run_arrived(self) -> None:
@@ -191,32 +221,72 @@ class Service:
             elif files and not state.tried and self.clock.seconds() - state.since >= flow.spec.on_arrival:
                 state.tried = self.run(flow, "arrival") is not None
 
+    # ---------------------------------------------------------------- what may go
+    def _retain(self, now: datetime) -> None:
+        """Once a night: let go what retention: says, and write the warehouse anew if much of it is free then."""
+        windows = self.project.retention
+        if not windows.removes or self.stop.is_set():
+            return
+        due = next(due_after(windows.schedule, windows.time_zone, self._retained), None)
+        if due is None or now < due:
+            return
+        self._retained = now
+        with self.keeper.writing(self.project, stop=self.stop) as database:
+            found = retain(Run(0, now, self.project, database, self.clock))
+            wasteful = is_wasteful(self.project.settings, database)
+        removed = {f"{row.layer} {row.table}": row.removed for row in found if row.removed}
+        self.log.info("what is old was let go", removed=removed)
+        if wasteful:
+            with self.keeper.alone():
+                compact(self.project.settings)
+
     # ---------------------------------------------------------------- a run
     def run(self, flow: Flow, why: str) -> RunResult | None:
         """Run a flow and log what came of it; None if another process holds the warehouse."""
         try:
-            with self._open() as database:
-                return self._run_in(database, flow, why)
+            with (
+                self.keeper.writing(self.project, stop=self.stop) as database,
+                self.working(database, flow.name),
+            ):
+                order = Order(select=tuple(sorted(flow.tables)), flow=flow.name)
+                result = execute(
+                    self.project, database, order, clock=self.clock, policy=policy_of(flow), stop=self.stop
+                )
         except WarehouseBusy as error:
             self.log.warning("waiting", flow=flow.name, reason=error.sentence())
             return None
-
-    def _run_in(self, database: Database, flow: Flow, why: str) -> RunResult:
-        self.running = flow.name
-        try:
-            order = Order(select=tuple(sorted(flow.tables)), flow=flow.name)
-            result = execute(self.project, database, order, clock=self.clock, policy=policy_of(flow), stop=self.stop)
-        finally:
-            self.running = None
         self.runs += 1
-        self._tell(self.log.bind(flow=flow.name, because=why), result)
-        heard = {
-            name: channel
-            for name, channel in self.project.channels.items()
-            if flow.spec.notify is None or name in flow.spec.notify
-        }
-        self.notifier.hear(result, heard, current(self.project.settings.published))
+        self.told(result, why)
         return result
+
+    @contextmanager
+    def working(self, database: Database, flow: str) -> Iterator[None]:
+        """A run is under way on a connection: health says so, and the end of the service interrupts it."""
+        self.running, self._database = flow, database
+        try:
+            yield
+        finally:
+            self.running, self._database = None, None
+
+    def told(self, result: RunResult, why: str) -> None:
+        """A run has ended: log it, and tell the people who hear of its flow."""
+        self._tell(self.log.bind(flow=result.flow, because=why), result)
+        self._note_late(result)
+        heard = channels_of(self.project, result.flow)
+        self.notifier.hear(result, heard, current(self.project.settings.published))
+        self.watch.changed()
+
+    def _note_late(self, result: RunResult) -> None:
+        """Write down which SLAs a run did not keep, its own and those of its tasks."""
+        flow, now = self.project.flows.get(result.flow), self.clock.now()
+        if flow is None or result.run_id is None:
+            return
+        misses = [
+            Miss("sla", flow.name, table, now, said, True, result.run_id) for table, said in late_in(result, flow)
+        ]
+        if misses:
+            with self.keeper.reading(self.project) as database:
+                note_misses(database, misses, now)
 
     def _tell(self, log: Any, result: RunResult) -> None:
         if result.status == "nothing_to_do":
@@ -237,8 +307,15 @@ class Service:
         tell = log.info if result.status == "succeeded" else log.error
         tell("run", status=result.status, version=result.version, seconds=round(result.seconds, 2))
 
-    def _open(self) -> _Held:
-        return _Held(self)
+    # ---------------------------------------------------------------- for the metrics
+    def next_runs(self) -> dict[str, datetime | None]:
+        """When each flow with a schedule is due next."""
+        return dict(self._next)
+
+    def turned(self) -> datetime:
+        """When the loop last turned; now, while a run is on."""
+        now = self.clock.now()
+        return now if self.running else now - timedelta(seconds=self.clock.seconds() - self.alive_at)
 
     # ---------------------------------------------------------------- health
     def ready(self) -> tuple[bool, str]:
@@ -246,43 +323,6 @@ class Service:
         if current(self.project.settings.published) is not None:
             return True, "published"
         return (True, "first run") if self.running else (False, "nothing is published yet")
-
-
-class _Held:
-    """The warehouse, open for as long as it is needed: between runs other processes may have it."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    def __enter__(self) -> Database:
-        self._database = open_warehouse(self._service.project, self._service.clock)
-        self._service._database = self._database
-        return self._database
-
-    def __exit__(self, *_: object) -> None:
-        self._service._database = None
-        self._database.close()
-
-
-def policy_of(flow: Flow) -> Policy:
-    """What a flow says of retries and limits."""
-    spec = flow.spec
-    return Policy(spec.retries, spec.retry_wait, spec.retry_cap, spec.time_limit, spec.run_time_limit, spec.sla)
-
-
-def missed(flow: Flow, since: datetime, now: datetime) -> list[tuple[datetime, str]]:
-    """The times after `since` up to `now` at which a flow was due, each waiting or skipped as its `catch_up` says."""
-    spec = flow.spec
-    dues = list(takewhile(lambda due: due <= now, due_after(spec.schedule or "", spec.time_zone, since)))
-    if not dues:
-        return []
-    if spec.catch_up == "all":
-        kept = dues[-_AT_MOST:]
-    elif spec.catch_up == "latest":
-        kept = dues[-1:]
-    else:
-        kept = [due for due in dues[-1:] if now - due <= ON_TIME]
-    return [(due, "waiting" if due in kept else "skipped") for due in dues]
 
 
 def project_state(folder: Path) -> tuple[tuple[str, int, int], ...]:

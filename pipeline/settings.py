@@ -45,6 +45,17 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _yes(text: str) -> bool:
+    if str(text).lower() not in ("true", "false", "1", "0", "yes", "no"):
+        raise ValueError("true or false")
+    return str(text).lower() in ("true", "1", "yes")
+def _hours(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 8760:
+        raise ValueError("a number of hours from 0 to 8760")
+    return value
+
+
 @dataclass(frozen=True)
 class Setting:
     """One row of the table: its name, the text of its default, its help and its parser."""
@@ -67,14 +78,25 @@ SETTINGS = (
     Setting("keep_versions", "10", "Published versions kept for readers and rollback", _count),
     Setting("parts_above", "1000000", "A published table with more rows is cut into parts, by its key", _count),
     Setting("part_rows", "150000", "Rows of such a part, about; only parts with changes are written anew", _count),
+    Setting("full_check_hours", "24", "A contract looks at all rows again after so many hours, else at changed ones", _hours),
+    Setting("check_whole_below", "100000", "A table of up to so many rows is always checked whole", _count),
     Setting("compact_above", "50%", "After a run the warehouse is written anew if more of it is free", _share),
     Setting("compact_from", "256MB", "A smaller warehouse file is left as it is", _size),
     Setting("group_bytes", "64MB", "CSV read into one transaction: more is faster, less is leaner", _size),
     Setting("http_host", "127.0.0.1", "Address on which the service answers", str),
     Setting("http_port", "8080", "Port on which the service answers", _port),
+    Setting("metrics_port", "9464", "Port on which Prometheus finds the metrics", _port),
+    Setting("tls_certificate", "", "File with the certificate (PEM, its chain behind it): serve https", str),
+    Setting("tls_key", "", "File with the certificate's private key (PEM)", str),
+    Setting("allow_plain_http", "false", "Take passwords over plain HTTP from other machines too", _yes),
+    Setting("trusted_proxies", "", "Addresses whose X-Forwarded-For and -Proto are believed, with commas", str),
+    Setting("requests_per_minute", "6000", "Requests that one user may send in a minute", _count),
+    Setting("exports_bytes", "2GB", "Files made for readers that are kept, at most", _size),
+    Setting("audit_bytes", "200MB", "The record of who read what takes no more; the oldest go first", _size),
     Setting("max_file_bytes", "100GB", "A larger file (unpacked) is rejected", _size),
     Setting("max_ratio", "200", "A compressed file that unpacks to more times its size is rejected", _count),
     Setting("max_line_bytes", "2MB", "A longer line is set aside", _size),
+    Setting("postgres_url", "", "PostgreSQL that reports ask (DirectQuery); its password: PGPASSWORD or PGPASSFILE", str),
     Setting("max_columns", "2000", "A file with more columns is rejected", _count),
 )
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -104,15 +126,26 @@ class Settings:
     keep_versions: int
     parts_above: int
     part_rows: int
+    full_check_hours: float
+    check_whole_below: int
     compact_above: float
     compact_from: str
     http_host: str
     http_port: int
+    metrics_port: int
+    tls_certificate: str
+    tls_key: str
+    allow_plain_http: bool
+    trusted_proxies: str
+    requests_per_minute: int
+    exports_bytes: str
+    audit_bytes: str
     group_bytes: str
     max_file_bytes: str
     max_ratio: int
     max_line_bytes: str
     max_columns: int
+    postgres_url: str
 
     @property
     def landing(self) -> Path:
@@ -133,6 +166,14 @@ class Settings:
     @property
     def warehouse(self) -> Path:
         return self.home / "warehouse.duckdb"
+
+    @property
+    def secrets(self) -> Path:
+        return self.home / "secrets"
+
+    @property
+    def audit(self) -> Path:
+        return self.home / "audit"
 
     @property
     def scratch(self) -> Path:

@@ -6,26 +6,67 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-_COLOURS = {"succeeded": "green", "failed": "red", "skipped": "yellow", "unchanged": "dim", "rejected": "red"}
+if TYPE_CHECKING:
+    from pipeline.steps.context import Reporter
+
+_COLOURS = {
+    "succeeded": "green",
+    "failed": "red",
+    "skipped": "yellow",
+    "withheld": "yellow",
+    "unchanged": "dim",
+    "rejected": "red",
+}
+
+
+@dataclass(frozen=True)
+class Screen:
+    """Where the words of a command go when it was typed in another process (see door.py)."""
+
+    out: Console
+    err: Console
+    bars: Callable[[], AbstractContextManager[Reporter]]
+
+
+screen: ContextVar[Screen | None] = ContextVar("screen", default=None)
 
 
 def out() -> Console:
     """Standard output; as wide as the terminal, or wide enough for a log."""
+    there = screen.get()
+    if there is not None:
+        return there.out
     return Console() if sys.stdout.isatty() else Console(width=160)
+
+
+def plain_file() -> IO[str]:
+    """Standard output for text that is not laid out, such as CSV."""
+    there = screen.get()
+    return sys.stdout if there is None else there.out.file
 
 
 def err() -> Console:
     """Standard error."""
-    return Console(stderr=True)
+    there = screen.get()
+    return there.err if there is not None else Console(stderr=True)
+
+
+def bars() -> AbstractContextManager[Reporter]:
+    """Progress, where the command was typed."""
+    there = screen.get()
+    return there.bars() if there is not None else Bars()
 
 
 def plain(value: Any) -> Any:
@@ -45,7 +86,8 @@ def plain(value: Any) -> Any:
 
 def print_json(data: Any) -> None:
     """One JSON document on standard output."""
-    sys.stdout.write(json.dumps(plain(data), indent=1, ensure_ascii=False, allow_nan=False, default=str) + "\n")
+    file = plain_file()
+    file.write(json.dumps(plain(data), indent=1, ensure_ascii=False, allow_nan=False, default=str) + "\n")
 
 
 def objects(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from pipeline.clock import Clock
+from pipeline.commands.base import writing
 from pipeline.feed.snapshot import open_snapshot
 from pipeline.project.project import Project, load_project
 from pipeline.results import RunResult
@@ -50,7 +52,13 @@ key: [status]
 --- */
 SELECT status, count(*) AS orders, sum(amount) AS amount FROM silver.orders GROUP BY status
 """
+SAME_KEY = "5a" * 32
 HEADER = "order_id,customer_id,status,amount,updated_at"
+
+
+def token(text: str, key: str = SAME_KEY) -> str:
+    """What pii_token must make of a text, by Python's own HMAC."""
+    return hmac.digest(bytes.fromhex(key), text.encode(), "sha256").hex()
 
 
 class Shop:
@@ -58,7 +66,14 @@ class Shop:
 
     def __init__(self, folder: Path, home: Path | None = None) -> None:
         self.folder, self.home = folder, home or folder / "data"
-        self.environ = {"GOLDFEED_SETTLE_SECONDS": "0", "GOLDFEED_THREADS": "2"}
+        self.environ = {"GOLDFEED_SETTLE_SECONDS": "0", "GOLDFEED_THREADS": "2", "GOLDFEED_METRICS_PORT": "0"}
+        self.use_key(SAME_KEY)
+
+    def use_key(self, key: str) -> None:
+        """The key of the tokens; all shops have the same, so that their tables can be compared."""
+        path = self.home / "secrets/pii.key"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(key)
 
     def write(self, path: str, text: str) -> Path:
         """Write a project file, e.g. sql/silver/orders.sql."""
@@ -96,11 +111,8 @@ class Shop:
 
     def warehouse(self, sql: str) -> list[tuple[Any, ...]]:
         """Ask bronze, silver, gold or ledger."""
-        database = open_warehouse(self.project(), Clock())
-        try:
+        with writing(self.project(), wait=20) as database:  # a service may have it open for a moment
             return database.rows(sql)
-        finally:
-            database.close()
 
     def quarantine(self) -> list[tuple[Any, ...]]:
         """(source, line, reason, raw) of all rows set aside, in order."""
@@ -108,11 +120,18 @@ class Shop:
 
     def cli(self, *words: str, env: dict[str, str] | None = None, check: bool = False) -> subprocess.CompletedProcess[str]:
         """The real command in a process of its own."""
-        return subprocess.run(
-            [sys.executable, "-m", "pipeline.cli", "--project", str(self.folder), "--home", str(self.home), *words],
-            capture_output=True, text=True, check=check, cwd=ROOT,
-            env={**os.environ, **self.environ, "PYTHONPATH": str(ROOT), **(env or {})},
-        )
+        return subprocess.run(self.words(*words), capture_output=True, text=True, check=check, cwd=ROOT, env=self.env(env))
+
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        """The real command, not waited for."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen(self.words(*words), stdout=pipe, stderr=pipe, text=True, cwd=ROOT, env=self.env(None))
+
+    def words(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "pipeline.cli", "--project", str(self.folder), "--home", str(self.home), *words]
+
+    def env(self, more: dict[str, str] | None) -> dict[str, str]:
+        return {**os.environ, **self.environ, "PYTHONPATH": str(ROOT), **(more or {})}
 
     def cli_json(self, *words: str) -> Any:
         """What a command prints with --json."""

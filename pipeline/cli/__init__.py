@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 
 import typer
 
-from pipeline.cli import looks, proofs, rows, runs, word
+from pipeline.cli import directquery, looks, people, powerbi, proofs, quality, rows, runs, word
 from pipeline.cli.base import app, chosen
 from pipeline.errors import GoldfeedError
 
-__all__ = ["app", "looks", "main", "proofs", "rows", "runs", "word"]
+__all__ = ["app", "directquery", "looks", "main", "people", "powerbi", "proofs", "quality", "rows", "runs", "word"]
 
 
 def main() -> None:
@@ -30,7 +31,8 @@ def main() -> None:
     except OSError as error:
         if chosen["debug"]:
             raise
-        typer.echo(f"error: {error.filename or 'the system'}: {error.strerror}; check permissions and space.", err=True)
+        do = "free some space, then run again" if error.errno == errno.ENOSPC else "check permissions and space"
+        typer.echo(f"error: {error.filename or 'the disk'}: {error.strerror}; {do}.", err=True)
         sys.exit(1)
     except Exception as error:
         if chosen["debug"]:

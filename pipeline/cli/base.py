@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from pipeline.project.project import Project
+    from pipeline.commands.calls import Place
+    from pipeline.project.project import Project, ProjectFile
     from pipeline.settings import Settings
 
 app = typer.Typer(
@@ -41,6 +42,32 @@ def _main(
     chosen.update(project=project.absolute(), home=home, debug=debug)
 
 
+def place_of_command() -> Place:
+    """Where the command works."""
+    from pipeline.commands.calls import Place
+
+    return Place(chosen["project"], home_of_command(), os.environ)
+
+
+def home_of_command() -> Path:
+    """The home folder, as load_settings finds it."""
+    given = chosen["home"] or os.environ.get("GOLDFEED_HOME")
+    return (Path(given) if given else chosen["project"] / "data").absolute()
+
+
+def done(command: str, **arguments: Any) -> None:
+    """Have a command done: by the service that runs on this home, else here. Raises typer.Exit(1) when it did not go well."""
+    from pipeline.commands.remote import ask
+
+    code = ask(home_of_command(), chosen["project"], command, arguments)
+    if code is None:
+        from pipeline.commands.calls import call
+
+        code = 0 if call(command, place_of_command(), arguments) else 1
+    if code:
+        raise typer.Exit(code)
+
+
 def project_of_command() -> Project:
     """The project in the folder that was named."""
     from pipeline.project.project import load_project
@@ -50,6 +77,11 @@ def project_of_command() -> Project:
 
 def settings_of_command() -> Settings:
     """Its settings alone: enough where no table is needed."""
+    return project_file_of_command()[1]
+
+
+def project_file_of_command() -> tuple[ProjectFile, Settings]:
+    """goldfeed.yml and the settings, without sql/."""
     from pipeline.project.project import load_file
 
-    return load_file(chosen["project"], home=chosen["home"], environ=os.environ)[1]
+    return load_file(chosen["project"], home=chosen["home"], environ=os.environ)

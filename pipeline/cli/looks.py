@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.base import Json, app, project_of_command, settings_of_command
+from pipeline.cli.base import Json, app, done, settings_of_command
 
 
 @app.command()
@@ -15,9 +15,7 @@ def status(json_out: Json = False) -> None:
 
     Example: goldfeed status
     """
-    from pipeline.commands import looks
-
-    looks.status(project_of_command(), json_out=json_out)
+    done("status", json_out=json_out)
 
 
 @app.command()
@@ -26,9 +24,7 @@ def history(limit: Annotated[int, typer.Option(help="Rows to show.")] = 20, json
 
     Example: goldfeed history --limit 5
     """
-    from pipeline.commands import looks
-
-    looks.history(project_of_command(), limit, json_out=json_out)
+    done("history", limit=limit, json_out=json_out)
 
 
 @app.command()
@@ -40,9 +36,7 @@ def rollback(
 
     Example: goldfeed rollback 000003
     """
-    from pipeline.commands import looks
-
-    looks.rollback(project_of_command(), version, json_out=json_out)
+    done("rollback", version=version, json_out=json_out)
 
 
 @app.command()
@@ -71,10 +65,7 @@ def doctor(
 
     Example: goldfeed doctor --compact
     """
-    from pipeline.commands import care
-
-    if not care.doctor(settings_of_command(), compacted=compact, json_out=json_out):
-        raise typer.Exit(1)
+    done("doctor", compacted=compact, json_out=json_out)
 
 
 @app.command()
@@ -90,6 +81,9 @@ def query(
 
     Example: goldfeed query "SELECT order_date, revenue FROM mart_daily_kpis ORDER BY 1 LIMIT 5"
     """
+    if warehouse:
+        done("query", sql=sql, warehouse=True, version=version, json_out=json_out)
+        return
     from pipeline.commands import looks
 
-    looks.query(settings_of_command(), sql, warehouse=warehouse, version=version, json_out=json_out)
+    looks.query(settings_of_command(), sql, warehouse=False, version=version, json_out=json_out)

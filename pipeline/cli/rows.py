@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.base import Json, app, project_of_command
+from pipeline.cli.base import Json, app, done
 
 quarantine_app = typer.Typer(
     no_args_is_help=True, help="Rows that were set aside.\n\nExample: goldfeed quarantine list"
@@ -28,9 +28,7 @@ def quarantine_list(
 
     Example: goldfeed quarantine list --source orders
     """
-    from pipeline.commands import rows
-
-    rows.quarantine_list(project_of_command(), source, limit, dropped, json_out=json_out)
+    done("quarantine list", source=source, limit=limit, dropped=dropped, json_out=json_out)
 
 
 @quarantine_app.command("show")
@@ -41,9 +39,7 @@ def quarantine_show(
 
     Example: goldfeed quarantine show 1
     """
-    from pipeline.commands import rows
-
-    rows.quarantine_show(project_of_command(), number, json_out=json_out)
+    done("quarantine show", number=number, json_out=json_out)
 
 
 @quarantine_app.command("replay")
@@ -52,10 +48,7 @@ def quarantine_replay(source: Source = None, reason: Reason = None, json_out: Js
 
     Example: goldfeed quarantine replay --source orders --reason "not a timestamp"
     """
-    from pipeline.commands import mending
-
-    if not mending.replay(project_of_command(), source, reason, json_out=json_out):
-        raise typer.Exit(1)
+    done("quarantine replay", source=source, reason=reason, json_out=json_out)
 
 
 @quarantine_app.command("export")
@@ -64,9 +57,7 @@ def quarantine_export(source: Source = None) -> None:
 
     Example: goldfeed quarantine export --source orders > rows.csv
     """
-    from pipeline.commands import rows
-
-    rows.quarantine_export(project_of_command(), source)
+    done("quarantine export", source=source)
 
 
 @quarantine_app.command("fix")
@@ -78,10 +69,7 @@ def quarantine_fix(
 
     Example: goldfeed quarantine fix rows.csv
     """
-    from pipeline.commands import mending
-
-    if not mending.fix(project_of_command(), file, json_out=json_out):
-        raise typer.Exit(1)
+    done("quarantine fix", file=str(file.absolute()), json_out=json_out)
 
 
 @quarantine_app.command("drop")
@@ -96,6 +84,4 @@ def quarantine_drop(
 
     Example: goldfeed quarantine drop 12 13 --why "orders of a test"
     """
-    from pipeline.commands import mending
-
-    mending.drop(project_of_command(), ids or [], source, reason, why, json_out=json_out)
+    done("quarantine drop", ids=ids or [], source=source, reason=reason, why=why, json_out=json_out)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.base import Json, Select, app, project_of_command
+from pipeline.cli.base import Json, Select, app, done, project_of_command
 from pipeline.errors import UsageError
 
 
@@ -58,14 +58,12 @@ def run(
 
     Example: goldfeed run
     """
-    from pipeline.commands import runs
-
-    order = runs.order(select, full_refresh, from_archive)
     if watch is not None:
-        runs.watch(project_of_command(), order, watch, quiet=quiet)
+        from pipeline.commands import runs
+
+        runs.watch(project_of_command(), runs.order(select, full_refresh, from_archive), watch, quiet=quiet)
         return
-    if not runs.run(project_of_command(), order, quiet=quiet, json_out=json_out):
-        raise typer.Exit(1)
+    done("run", select=select, full_refresh=full_refresh, from_archive=from_archive, quiet=quiet, json_out=json_out)
 
 
 @app.command()
@@ -89,10 +87,7 @@ def retry(
 
     Example: goldfeed retry 12
     """
-    from pipeline.serve import retry as retry_run
-
-    if not retry_run(project_of_command(), number, quiet=quiet, json_out=json_out):
-        raise typer.Exit(1)
+    done("retry", number=number, quiet=quiet, json_out=json_out)
 
 
 @app.command()
@@ -103,9 +98,7 @@ def plan(
 
     Example: goldfeed plan --select gold.fact_orders+
     """
-    from pipeline.commands import runs
-
-    runs.plan(project_of_command(), runs.order(select, full_refresh, False), json_out=json_out)
+    done("plan", select=select, full_refresh=full_refresh, json_out=json_out)
 
 
 @app.command()
@@ -121,8 +114,15 @@ def backfill(
 
     Example: goldfeed backfill --from 2024-01-01 --to 2024-01-31
     """
-    from pipeline.commands import care
+    done("backfill", first=first, last=last, select=select, wait=wait, quiet=quiet, json_out=json_out)
 
-    days = care.period(first, last)
-    if not care.backfill(project_of_command(), days, select, wait, quiet=quiet, json_out=json_out):
-        raise typer.Exit(1)
+
+@app.command()
+def retain(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False, json_out: Json = False
+) -> None:
+    """Let go what is old and no longer needed, as retention: in goldfeed.yml says; the service does it each night.
+
+    Example: goldfeed retain --dry-run
+    """
+    done("retain", dry_run=dry_run, json_out=json_out)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
 from pipeline import show
-from pipeline.clock import Clock
+from pipeline.commands.base import alone, reading, writing
 from pipeline.commands.runs import run_in
 from pipeline.errors import GoldfeedError, UsageError, WarehouseBusy
 from pipeline.feed.diff import TableDiff, chosen_versions, compare
 from pipeline.project.project import Project
 from pipeline.published import current, damaged, versions
-from pipeline.runner import Order, open_warehouse
+from pipeline.runner import Order
 from pipeline.settings import Settings
 from pipeline.steps.again import Period
 from pipeline.warehouse.compact import compact, size_of
-from pipeline.warehouse.database import Database, open_database
 
 
 # ---------------------------------------------------------------- backfill
@@ -42,31 +39,9 @@ def backfill(
     """Read the files of a period again and rebuild what they change. Returns whether it went well."""
     if not 0 <= wait <= 86_400:
         raise UsageError("--wait takes 0 to 86400 seconds", where="backfill")
-    with _patiently(project, wait) as database:
+    with writing(project, wait) as database:
         order = Order(tuple(select or ()), again=days)
         return run_in(project, database, order, quiet=quiet, json_out=json_out)
-
-
-@contextmanager
-def _patiently(project: Project, wait: float) -> Iterator[Database]:
-    """The warehouse, once no other process holds it. Raises WarehouseBusy when that takes too long."""
-    until = time.monotonic() + wait
-    told = False
-    while True:
-        try:
-            database = open_warehouse(project, Clock())
-            break
-        except WarehouseBusy:
-            if time.monotonic() >= until:
-                raise
-            if not told:
-                show.err().print("another run holds the warehouse; this one waits for it", highlight=False)
-                told = True
-            time.sleep(0.2)
-    try:
-        yield database
-    finally:
-        database.close()
 
 
 # ---------------------------------------------------------------- diff
@@ -114,7 +89,8 @@ def doctor(settings: Settings, *, compacted: bool, json_out: bool) -> bool:
     facts["published"] = current(settings.published)
     facts["damaged_versions"] = {version: tables for version, tables in bad.items() if tables}
     if compacted and facts["warehouse"] == "good":
-        before, after = compact(settings)
+        with alone():
+            before, after = compact(settings)
         facts["compacted"] = {"bytes_before": before, "bytes_after": after}
     if json_out:
         show.print_json(facts)
@@ -126,16 +102,13 @@ def doctor(settings: Settings, *, compacted: bool, json_out: bool) -> bool:
 
 def _warehouse(settings: Settings) -> dict[str, Any]:
     try:
-        database = open_database(settings, read_only=True)
+        with reading(settings) as database:
+            database.value("SELECT count(*) FROM ledger.runs")
+            size = size_of(database)
     except WarehouseBusy:
         raise
     except GoldfeedError as error:
         return {"warehouse": error.sentence()}
-    try:
-        database.value("SELECT count(*) FROM ledger.runs")
-        size = size_of(database)
-    finally:
-        database.close()
     return {"warehouse": "good", "warehouse_bytes": size.bytes, "free_share": round(size.free, 3)}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline import show
 from pipeline.clock import Clock
-from pipeline.commands.base import dicts, reading, writing
+from pipeline.commands.base import caller, dicts, reading, writing
 from pipeline.errors import UsageError
 from pipeline.feed.snapshot import open_snapshot
 from pipeline.landing.scan import Landing, scan, shown
@@ -14,6 +14,7 @@ from pipeline.project.project import Project
 from pipeline.published import current, versions
 from pipeline.settings import Settings
 from pipeline.steps.publish import roll_back
+from pipeline.warehouse.ask import ask
 
 
 def status(project: Project, *, json_out: bool) -> None:
@@ -113,7 +114,7 @@ def query(settings: Settings, sql: str, *, warehouse: bool, version: str | None,
     """Ask the published version, or the warehouse."""
     if warehouse:
         with reading(settings) as database:
-            names, rows = database.query(sql)
+            names, rows = ask(database, sql) if caller.get() else database.query(sql)
     else:
         snapshot = open_snapshot(settings, version)
         if snapshot.warning:

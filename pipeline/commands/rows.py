@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +110,7 @@ def quarantine_export(project: Project, source: str | None) -> None:
             f"SELECT {names} FROM {QUARANTINE} q WHERE q.dropped IS NULL AND {_OF_SOURCE} ORDER BY 1",
             [source, source, source],
         )
-    writer = csv.writer(sys.stdout, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
+    writer = csv.writer(show.plain_file(), quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
     writer.writerow(EXPORTED)
     for row in rows:
         writer.writerow(["" if row[name] is None else harmless(str(row[name])) for name in EXPORTED])

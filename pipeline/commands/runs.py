@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
 from pipeline import runner, show
-from pipeline.commands.base import reading, writing
+from pipeline.clock import Clock
+from pipeline.commands.base import alone, ended, reading, stop_of_call, writing
 from pipeline.errors import UsageError, WarehouseBusy
 from pipeline.forecast import forecast
 from pipeline.landing.scan import shown
@@ -18,9 +20,8 @@ from pipeline.planner import plan as make_plan
 from pipeline.project.project import Project
 from pipeline.results import RunResult
 from pipeline.runner import Order
-from pipeline.settings import Settings, bytes_of
 from pipeline.steps.context import Silent
-from pipeline.warehouse.compact import compact, size_of
+from pipeline.warehouse.compact import compact, is_wasteful
 from pipeline.warehouse.database import Database
 
 
@@ -33,30 +34,23 @@ def run(project: Project, wanted: Order, *, quiet: bool, json_out: bool) -> bool
     """Run once and show it. Returns whether it went well."""
     with writing(project) as database:
         well = run_in(project, database, wanted, quiet=quiet, json_out=json_out)
-        large = _wasteful(project.settings, database)
+        large = is_wasteful(project.settings, database)
     if large:
-        compact(project.settings)
+        with alone():
+            compact(project.settings)
     return well
-
-
-def _wasteful(settings: Settings, database: Database) -> bool:
-    """Whether so much of the warehouse file is free that it is worth writing it anew."""
-    size = size_of(database)
-    return size.bytes > bytes_of(settings.compact_from) and size.free * 100 > settings.compact_above
 
 
 def run_in(project: Project, database: Database, wanted: Order, *, quiet: bool, json_out: bool) -> bool:
     """Run once in an open warehouse and show it. Returns whether it went well."""
-    if quiet or json_out:
-        result = runner.execute(project, database, wanted, reporter=Silent())
-    else:
-        with show.Bars() as bars:
-            result = runner.execute(project, database, wanted, reporter=bars)
+    with nullcontext(Silent()) if quiet or json_out else show.bars() as reporter:
+        result = runner.execute(project, database, wanted, reporter=reporter, stop=stop_of_call())
+    ended(result)
     if json_out:
         show.print_json(result.as_dict())
     else:
         print_run(result)
-    return result.status != "failed"
+    return result.status not in ("failed", "withheld")
 
 
 def print_run(result: RunResult) -> None:
@@ -73,8 +67,8 @@ def print_run(result: RunResult) -> None:
     ]
     out.print(show.table(None, ("task", "status", "rows in", "out", "quarantined", "time"), rows))
     for task in result.tasks:
-        if task.error and task.status == "failed":
-            out.print(f"{task.task} failed: {task.error}", markup=False, highlight=False)
+        if task.error and task.status in ("failed", "withheld"):
+            out.print(f"{task.task} {task.status}: {task.error}", markup=False, highlight=False)
     _print_accounting(result)
     version = f", published as version {result.version}" if result.version else ""
     out.print(f"Run {result.run_id} {result.status} in {result.seconds:.1f} s{version}.", highlight=False)
@@ -110,7 +104,7 @@ def _watch_once(project: Project, wanted: Order, *, quiet: bool) -> None:
     try:
         with writing(project) as database:
             result = runner.execute(project, database, wanted, reporter=Silent())
-            large = _wasteful(project.settings, database)
+            large = is_wasteful(project.settings, database)
     except WarehouseBusy as error:  # a backfill, say: it is this one's turn again when that has ended
         show.err().print(f"waiting: {error.sentence()}", highlight=False)
         return
@@ -124,7 +118,7 @@ def plan(project: Project, wanted: Order, *, json_out: bool) -> None:
     """Show the tasks a run would do, and why; writes nothing."""
     if project.settings.warehouse.exists():
         with reading(project.settings) as database:
-            situation, _ = runner.look(project, database, wanted)
+            situation, _ = runner.look(project, database, wanted, Clock().now())
             tasks = make_plan(project.graph, situation)
             outlook = forecast(project, database, tasks)
     else:

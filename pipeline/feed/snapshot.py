@@ -29,11 +29,11 @@ class Snapshot:
 
 
 def run_query(connection: duckdb.DuckDBPyConnection, statement: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Run one reading statement. Raises UsageError when it is wrong, or more than one."""
+    """Run one reading statement. Raises UsageError when it is wrong, more than one, or would write."""
     try:
         found = connection.extract_statements(statement)
-        if len(found) != 1:
-            raise UsageError("a query is one statement", where="query", do="give one SELECT")
+        if len(found) != 1 or found[0].type != duckdb.StatementType.SELECT:
+            raise UsageError("a query is one statement that reads", where="query", do="give one SELECT")
         cursor = connection.execute(found[0])
         return [str(column[0]) for column in cursor.description or []], cursor.fetchall()
     except duckdb.Error as error:
@@ -63,20 +63,41 @@ def open_snapshot(settings: Settings, version: str | None = None) -> Snapshot:
     """Open a version. After the views are made, the connection can read nothing but its files."""
     chosen, warning = good_version(settings.published, version)
     manifest = read_manifest(settings.published, chosen)
-    folder = settings.published / chosen
+    connection = sandbox(
+        settings.published / chosen, manifest, memory_limit=settings.memory_limit, threads=settings.threads
+    )
+    return Snapshot(chosen, manifest, connection, warning)
+
+
+def sandbox(
+    folder: Path,
+    manifest: dict[str, Any],
+    *,
+    memory_limit: str,
+    threads: int,
+    writable: Path | None = None,
+    spill: Path | None = None,
+) -> duckdb.DuckDBPyConnection:
+    """A connection with a version's tables as views, that can open no other file, load nothing and be set no more.
+
+    Args:
+        writable: a second folder, into which statements of ours may COPY.
+    """
     connection = duckdb.connect(
         config={
-            "memory_limit": settings.memory_limit,
-            "threads": settings.threads,
+            "memory_limit": memory_limit,
+            "threads": threads,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
-            "temp_directory": "",
+            "disabled_optimizers": "late_materialization",  # fails on Parquet with LIMIT and OFFSET (DuckDB 2.0.0)
+            "temp_directory": str(spill or ""),
         }
     )
     for name, table in manifest["tables"].items():
         paths = ", ".join(literal(str(folder / path)) for path, _ in table_files(table))
         connection.execute(f"CREATE VIEW {quoted(name)} AS SELECT * FROM read_parquet([{paths}])")
-    connection.execute(f"SET allowed_directories = [{literal(str(folder))}]")
+    allowed = ", ".join(literal(str(path)) for path in (folder, writable) if path)
+    connection.execute(f"SET allowed_directories = [{allowed}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
-    return Snapshot(chosen, manifest, connection, warning)
+    return connection

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -229,6 +230,9 @@ def _mostly_utf8(head: bytes) -> bool:
     return good >= bad and good > 0
 
 
+_CONTROLS = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f]")
+
+
 def refuse_other_formats(facts: Facts, encoding: str) -> None:
     """Raise FileRejected for what is plainly no CSV."""
     if facts.size == 0:
@@ -240,7 +244,7 @@ def refuse_other_formats(facts: Facts, encoding: str) -> None:
     for start, kind in _NO_CSV_TEXT:
         if text.startswith(start):
             raise FileRejected(f"it is not CSV but {kind}", do="export it as CSV")
-    odd = sum(1 for letter in text if ord(letter) < 32 and letter not in "\t\r\n\0")
+    odd = len(_CONTROLS.findall(text))
     if odd > max(16, len(text) * 0.05):
         raise FileRejected("it is not CSV but binary data", do="export it as CSV")
 

@@ -197,7 +197,7 @@ class _Reader:
     def _one(self, place: int) -> Event:
         number, raw = self._first + place, self._lines[place]
         body = raw.rstrip(b"\r\n")
-        if not body.strip():
+        if not (body.strip() if self._layout.padded else body):
             return Skipped(number, blank=True)
         broken = self._bytes_problem(body)
         if broken:

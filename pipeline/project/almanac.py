@@ -58,17 +58,27 @@ def _named_days(field: str) -> str:
     return ",".join(dict.fromkeys(parts))
 
 
+def local(moment: datetime, place: ZoneInfo) -> datetime:
+    """A UTC time, naive, as the wall clock of a zone shows it."""
+    return moment.replace(tzinfo=UTC).astimezone(place)
+
+
+def utc_naive(wall: datetime, place: ZoneInfo) -> datetime:
+    """A time of the wall clock in UTC, naive; the first, where it comes twice."""
+    return wall.replace(tzinfo=place, fold=0).astimezone(UTC).replace(tzinfo=None)
+
+
 def due_after(cron: str, zone: str, after: datetime) -> Iterator[datetime]:
     """The times at which a flow is due after a time, in order; all UTC and naive. Endless, unless the cron has an end."""
     trigger, place = trigger_of(cron), ZoneInfo(zone)
-    wall = after.replace(tzinfo=UTC).astimezone(place).replace(tzinfo=UTC, fold=0) - timedelta(hours=3)
+    wall = local(after, place).replace(tzinfo=UTC, fold=0) - timedelta(hours=3)
     last = after
     while True:
         found = trigger.get_next_fire_time(None, wall)
         if found is None:
             return
         wall = found + timedelta(seconds=1)
-        due = found.replace(tzinfo=place, fold=0).astimezone(UTC).replace(tzinfo=None)
+        due = utc_naive(found, place)
         if due > last:
             last = due
             yield due

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Event = Literal["failure", "recovered", "late", "success"]
-_BAD_NEWS: list[Event] = ["failure", "recovered"]
+Event = Literal["failure", "withheld", "freshness", "deadline", "recovered", "late", "success"]
+_BAD_NEWS: list[Event] = ["failure", "withheld", "freshness", "deadline", "recovered"]
 
 
 class ChannelFile(BaseModel):
@@ -23,7 +23,7 @@ class ChannelFile(BaseModel):
     events: list[Event] = Field(
         default_factory=lambda: list(_BAD_NEWS),
         alias="on",
-        description="What it hears of: failure, recovered, late, success",
+        description="What it hears of; default: failure, withheld, freshness, deadline, recovered; also: late, success",
     )
 
     @model_validator(mode="before")

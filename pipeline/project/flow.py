@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from pipeline.project.duration import Duration, zone_of
+from pipeline.project.promise import TableFile
 from pipeline.project.source import Texts
-
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-
-def seconds_of(value: object) -> float:
-    """`90`, `90s`, `10m`, `2h` or `1d` in seconds. Raises ValueError."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", str(value).strip())
-    if found is None or not float(found[1]):
-        raise ValueError(f"{value!r} is no length of time such as 90s, 10m or 2h")
-    return float(found[1]) * _UNITS[found[2]]
-
-
-def _seconds(value: Any) -> Any:
-    return None if value is None else seconds_of(value)
-
-
-Duration = Annotated[float, BeforeValidator(_seconds)]
 
 
 class FlowFile(BaseModel):
@@ -52,6 +35,10 @@ class FlowFile(BaseModel):
     time_limit: Duration = Field(7200.0, description="A task that takes longer is interrupted and fails")
     run_time_limit: Duration = Field(7200.0, description="A run that takes longer is interrupted and fails")
     sla: Duration = Field(7200.0, description="A run that takes longer is noted as late")
+    freshness: Duration | None = Field(
+        86_400.0, description="Readers are told when a gold table is older than this; null: never"
+    )
+    tables: dict[str, TableFile] = Field(default_factory=dict, description="What holds for single tables, by name")
 
     @field_validator("schedule")
     @classmethod
@@ -65,11 +52,7 @@ class FlowFile(BaseModel):
     @field_validator("time_zone")
     @classmethod
     def _is_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"{value!r} is no time zone; write it as Europe/Berlin") from error
-        return value
+        return zone_of(value)
 
 
 @dataclass(frozen=True)

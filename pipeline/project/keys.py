@@ -19,6 +19,7 @@ from sqlglot.optimizer.qualify import qualify
 
 from pipeline.errors import NotNarrowable
 from pipeline.project.cut import narrowed_to, without_idle_ctes
+from pipeline.project.masks import MASKS
 from pipeline.project.model import Model
 from pipeline.project.narrow import DELETED
 from pipeline.project.scopes import Columns
@@ -146,6 +147,8 @@ def _check_steady(query: exp.Query) -> None:
     for call in query.find_all(*_UNSTEADY, exp.Anonymous):
         if not isinstance(call, exp.Anonymous):
             raise NotNarrowable(f"{call.sql_name()} gives another value in each run")
+        if call.name.lower() in MASKS:
+            continue
         if call.name.upper() in _UNSTEADY_NAMES:
             raise NotNarrowable(f"{call.name} gives another value in each run")
         select = call.parent_select

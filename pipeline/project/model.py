@@ -23,6 +23,16 @@ _HEADER = re.compile(r"\A\s*/\*\s*---[^\n]*\n(?P<yaml>.*?)\n?\s*---\s*\*/", re.S
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
+class Measure(BaseModel):
+    """A figure for Power BI, written in DAX."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    expression: str = Field(min_length=1, description="DAX")
+    format: str = Field("#,0", description="How it is shown")
+    description: str = Field("", description="One sentence about it")
+
+
 class Header(BaseModel):
     """The keys of a model's header."""
 
@@ -47,6 +57,20 @@ class Header(BaseModel):
         default_factory=dict, description="name: condition; a row that breaks one is set aside"
     )
     columns: dict[str, str] = Field(default_factory=dict, description="column: one sentence about it")
+    measures: dict[str, Measure] = Field(
+        default_factory=dict, description="Power BI: name: expression (DAX), format, description"
+    )
+    refresh_by: str | None = Field(
+        None, description="Power BI: the date or time, never NULL, by which the table is refreshed in part"
+    )
+    pii: dict[str, Literal["clear", "masked"]] = Field(
+        default_factory=dict,
+        description="column: clear, to publish personal data for roles that may see it; masked, by a Polars function",
+    )
+    lineage: dict[str, Texts] = Field(
+        default_factory=dict,
+        description="Polars: column: the table.column it is made of (default: every column of every input)",
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Header:
@@ -168,7 +192,9 @@ def _tables(select: exp.Query) -> dict[str, int]:
 
 def _fingerprint(header: Header, code: str) -> str:
     """What a change of which rebuilds the table: descriptions, blanks and comments do not count."""
-    facts = header.model_dump(exclude={"description", "columns", "foreign_keys"})
+    facts = header.model_dump(
+        exclude={"description", "columns", "foreign_keys", "measures", "refresh_by", "pii", "lineage"}
+    )
     return hashlib.sha256(json.dumps([facts, code], sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,12 @@ from pipeline.project.channel import ChannelFile
 from pipeline.project.contract import SUFFIX, find_contracts
 from pipeline.project.flow import Flow, FlowFile
 from pipeline.project.graph import LAYERS, Graph, build_graph, select
+from pipeline.project.metric import AT_MOST, MetricFile, MetricName
 from pipeline.project.model import Model, read_model
 from pipeline.project.modeltest import SUFFIX as TESTS
+from pipeline.project.personal import Personal, personal_data
+from pipeline.project.retention import RetentionFile
+from pipeline.project.role import RoleFile, check_roles
 from pipeline.project.source import Source, read_source
 from pipeline.project.yamlfile import checked, line_of, read_yaml
 from pipeline.settings import Settings, load_settings
@@ -34,6 +38,15 @@ class ProjectFile(BaseModel):
         default_factory=dict, description="Groups of tables with a schedule, by name; default: one with all tables"
     )
     notify: dict[str, ChannelFile] = Field(default_factory=dict, description="Channels that hear of the flows, by name")
+    metrics: dict[MetricName, MetricFile] = Field(
+        default_factory=dict, max_length=AT_MOST, description="Figures of the business for the metrics, by name"
+    )
+    roles: dict[str, RoleFile] = Field(
+        default_factory=dict, description="What readers see, by role; `admin` and `reader` are built in"
+    )
+    retention: RetentionFile = Field(
+        default_factory=RetentionFile, description="How long what is no longer needed is kept"
+    )
     settings: dict[str, Any] = Field(default_factory=dict, description="Values of docs/settings.md")
 
 
@@ -48,6 +61,10 @@ class Project:
     contracts: dict[str, Path]
     flows: dict[str, Flow]
     channels: dict[str, ChannelFile]
+    metrics: dict[str, MetricFile]
+    roles: dict[str, RoleFile]
+    retention: RetentionFile
+    personal: Personal = field(default_factory=dict)
 
 
 def load_project(folder: Path, *, home: Path | None, environ: Mapping[str, str]) -> Project:
@@ -55,6 +72,7 @@ def load_project(folder: Path, *, home: Path | None, environ: Mapping[str, str])
     file, settings = load_file(folder, home=home, environ=environ)
     sources, models = _read_tables(folder / "sql")
     graph = build_graph(sources, models)
+    check_roles(file.roles, graph, folder / "goldfeed.yml")
     return Project(
         folder=folder,
         flow=file.name,
@@ -63,6 +81,10 @@ def load_project(folder: Path, *, home: Path | None, environ: Mapping[str, str])
         contracts=find_contracts(folder / "sql"),
         flows=_flows(file, graph, folder / "goldfeed.yml"),
         channels=file.notify,
+        metrics=file.metrics,
+        roles=file.roles,
+        personal=personal_data(graph),
+        retention=file.retention,
     )
 
 
@@ -73,7 +95,26 @@ def _flows(file: ProjectFile, graph: Graph, path: Path) -> dict[str, Flow]:
     chosen = {name: _tables_of(name, spec, graph, path) for name, spec in declared.items() if spec.select}
     taken = set().union(*chosen.values())
     rest = frozenset(graph.order) - taken
-    return {name: Flow(name, spec, chosen.get(name, rest)) for name, spec in declared.items()}
+    flows = {name: Flow(name, spec, chosen.get(name, rest)) for name, spec in declared.items()}
+    for flow in flows.values():
+        _check_tables(flow, path)
+    return flows
+
+
+def _check_tables(flow: Flow, path: Path) -> None:
+    """What a flow says of single tables is of its own tables; freshness and deadlines are of gold."""
+    for name, spec in flow.spec.tables.items():
+        where = f"{path}:{line_of(path.read_text(encoding='utf-8'), ('flows', flow.name, 'tables', name))}"
+        if name not in flow.tables:
+            near = get_close_matches(name, flow.tables, 1, 0.5)
+            advice = f"did you mean {near[0]}?" if near else "see `goldfeed plan`"
+            raise ProjectError(f"the flow {flow.name} has no table {name}", where=where, do=advice)
+        if not name.startswith("gold.") and (spec.freshness or spec.deadline):
+            raise ProjectError(
+                f"{name} has no readers, so it has no freshness and no deadline",
+                where=where,
+                do="give them to a gold table",
+            )
 
 
 def _check_channels(file: ProjectFile, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -165,6 +166,7 @@ class Source(SourceFile):
         return [name for name, spec in self.columns.items() if spec.required or spec.not_null or name in self.key]
 
 
+@lru_cache(maxsize=4096)
 def folded(header: str) -> str:
     """Headers are compared without case, outer blanks, and with blanks and dashes as `_`."""
     return re.sub(r"[\s_-]+", "_", header.strip().strip('\ufeff"').strip()).casefold()

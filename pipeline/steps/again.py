@@ -1,4 +1,4 @@
-"""Files to read again: those of a period, from archive/."""
+"""Files to read again, from archive/: those of a period, or those that the warehouse lacks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from datetime import date
 from pathlib import Path
 
 from pipeline.errors import PermanentError
-from pipeline.landing.archive import path_of
+from pipeline.landing.archive import archived, path_of
 from pipeline.landing.scan import FoundFile
 from pipeline.project.source import Source
 from pipeline.warehouse.database import Database
+from pipeline.warehouse.ledger import known_files
 
 _PARTITION = re.compile(r"year=(\d{4})/month=(\d{1,2})/day=(\d{1,2})")
 _IN_NAME = re.compile(r"(?<!\d)(\d{4})-?(\d{2})-?(\d{2})(?!\d)")
@@ -41,18 +42,27 @@ def files_of(
 ) -> dict[str, list[FoundFile]]:
     """The files of a period that bronze holds, by source; a file without a date counts for the day it was loaded.
 
-    Raises PermanentError when archive/ has lost one of them.
+    What retention let go is left out: none of its rows counts. Raises PermanentError when archive/ has lost one of them.
     """
     names = [source.name for source in sources]
     rows = database.rows(
         "SELECT source, path, sha256, CAST(loaded_at AS DATE) FROM ledger.files WHERE list_contains(?, source) "
-        "ORDER BY file_id",
+        "AND file_id NOT IN (SELECT file_id FROM ledger.retired) ORDER BY file_id",
         [names],
     )
     found: dict[str, list[FoundFile]] = {}
     for source, name, sha256, loaded in rows:
         if period.first <= (date_of(name) or loaded) <= period.last:
             found.setdefault(source, []).append(_archived(archive, sha256, name))
+    return found
+
+
+def archived_files(archive: Path, database: Database) -> dict[str, list[FoundFile]]:
+    """Files of archive/ that the warehouse does not hold, by source, in the order in which they came."""
+    known, found = known_files(database), dict[str, list[FoundFile]]()
+    for sha256, _, delivery in archived(archive):
+        if sha256 not in known:
+            found.setdefault(delivery.source, []).append(_archived(archive, sha256, delivery.name))
     return found
 
 

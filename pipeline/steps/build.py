@@ -10,12 +10,15 @@ from pipeline.failpoints import failpoint
 from pipeline.project.graph import ROW_KINDS
 from pipeline.project.model import Model
 from pipeline.sql import table_name
+from pipeline.steps.check import audit, batch_condition, forget_rows, judged, key_condition
 from pipeline.steps.context import Run, StepResult
 from pipeline.steps.kinds.common import ADDED, REMOVED, Built
 from pipeline.steps.kinds.incremental import build_incremental
 from pipeline.steps.kinds.rows import build_rows
 from pipeline.steps.kinds.scd2 import build_scd2
 from pipeline.steps.kinds.whole import build_full, build_view
+from pipeline.steps.profile import profile
+from pipeline.warehouse.audits import Audit
 from pipeline.warehouse.changes import record_batches, record_rows
 from pipeline.warehouse.ledger import Known, TableState, mark_stale, save_table
 
@@ -52,12 +55,15 @@ def build(
         mark_stale(run.database, readers)
         if built.changed and _asked_for(run, model, after):
             _note_change(run, model, built, after.version)
-        result = _result(built)
+        found = _audited(run, model, after, built) if built.changed else None
+        result = judged(model.name, _result(built), found)
         if record:
             record(result)
         failpoint("build.before_commit")
     known.noted(after, inputs)
     known.stale(readers)
+    if found is not None:
+        run.audits.noted(found)
     failpoint("build.after_commit")
     return result
 
@@ -72,6 +78,19 @@ def _result(built: Built) -> StepResult:
     status = "succeeded" if built.changed else "unchanged"
     notes = (built.note,) if built.note else ()
     return StepResult(status, built.rows_in, built.rows_out, built.quarantined, built.superseded, notes)
+
+
+def _audited(run: Run, model: Model, state: TableState, built: Built) -> Audit | None:
+    """What the contract says of the table as it stands in this transaction."""
+    changed = None
+    if built.batches:
+        changed = batch_condition(*built.batches, built.rows_out, state.version - 1)
+    elif built.known and model.header.key:
+        changed = key_condition(run, model.header.key, state.version - 1)
+    forget_rows(run, model.name)
+    if model.header.kind != "view":
+        profile(run, model.name, state.kept)
+    return audit(run, model.name, state.version, state.kept, changed=changed)
 
 
 def _asked_for(run: Run, model: Model, state: TableState) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event
@@ -10,6 +10,7 @@ from typing import Protocol
 
 from pipeline.clock import Clock
 from pipeline.project.project import Project
+from pipeline.warehouse.audits import Audits
 from pipeline.warehouse.database import Database
 from pipeline.warehouse.ledger import Known
 from pipeline.warehouse.quarantine import Numbers
@@ -40,7 +41,7 @@ class Silent:
 
 @dataclass(frozen=True)
 class Policy:
-    """How patient a run is; times in seconds."""
+    """How patient a run is; times in seconds. `limits` and `slas` are those of single tables."""
 
     retries: int = 2
     retry_wait: float = 0.2
@@ -48,6 +49,12 @@ class Policy:
     time_limit: float = 7200.0
     run_time_limit: float = 7200.0
     sla: float = 7200.0
+    limits: Mapping[str, float] = field(default_factory=dict)
+    slas: Mapping[str, float] = field(default_factory=dict)
+
+    def limit_of(self, table: str) -> float:
+        """The time limit of a task on a table: its own, or that of all."""
+        return self.limits.get(table, self.time_limit)
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,7 @@ class Run:
     reporter: Reporter = field(default_factory=Silent)
     numbers: Numbers = field(default_factory=Numbers)
     known: Known | None = None
+    audits: Audits = field(default_factory=Audits)
     policy: Policy = field(default_factory=Policy)
     stop: Event = field(default_factory=Event)
     began: float = 0.0
@@ -69,7 +77,7 @@ class Run:
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one task did. `status`: succeeded, unchanged, failed, skipped."""
+    """What one task did. `status`: succeeded, unchanged, failed, skipped, withheld."""
 
     status: str
     rows_in: int = 0

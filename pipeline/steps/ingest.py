@@ -16,12 +16,13 @@ from pipeline.landing.guard import Ready, carefully
 from pipeline.landing.scan import FoundFile, settled, unchanged
 from pipeline.project.graph import ROW_KINDS
 from pipeline.project.source import Source
-from pipeline.published import sync
 from pipeline.settings import bytes_of
+from pipeline.steps.check import audit, batch_condition, forget_rows, judged
 from pipeline.steps.context import Run, StepResult
+from pipeline.steps.guards import delivery
 from pipeline.steps.intake import (
     Tally,
-    keep,
+    keep_all,
     look_at_all,
     make_all_ready,
     prepare_table,
@@ -30,7 +31,9 @@ from pipeline.steps.intake import (
     without_known,
 )
 from pipeline.steps.overlay import overlay, raw_lines
+from pipeline.steps.profile import profile
 from pipeline.warehouse import load
+from pipeline.warehouse.audits import Audit
 from pipeline.warehouse.changes import record_batches
 from pipeline.warehouse.ledger import (
     TableState,
@@ -59,6 +62,7 @@ def ingest(
     work.mkdir(parents=True)
     tally = Tally()
     from_archive = from_archive or again
+    before = table_states(run.database).get(source.table, TableState(source.table))
     try:
         prepare_table(run, source)
         taken, growing = (
@@ -69,7 +73,26 @@ def ingest(
             _ingest_batch(run, source, batch, work, tally, from_archive, again)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return StepResult("succeeded", tally.rows_in, tally.rows_out, tally.quarantined, notes=tuple(tally.notes))
+    result = StepResult("succeeded", tally.rows_in, tally.rows_out, tally.quarantined, notes=tuple(tally.notes))
+    return judged(source.table, result, _audited(run, source, before, tally, again))
+
+
+def _audited(run: Run, source: Source, before: TableState, tally: Tally, again: bool) -> Audit | None:
+    """What the contract says of the source's table after this run's files, and the guard of the delivery's size."""
+    state = table_states(run.database).get(source.table)
+    if state is None or not (tally.taken or state.version != before.version):
+        return None
+    guard = None if again else delivery(run.database, source.name)
+    came = batch_condition(before.watermark, state.watermark, tally.rows_out, before.version)
+    with run.database.transaction():
+        forget_rows(run, source.table)
+        guards = (guard,) if guard else ()
+        if not again:
+            profile(run, source.table, tally.rows_out, came.condition)
+        found = audit(run, source.table, state.version, state.kept, changed=None if again else came, guards=guards)
+    if found is not None:
+        run.audits.noted(found)
+    return found
 
 
 def _batches(files: Sequence[FoundFile]) -> Iterator[list[FoundFile]]:
@@ -84,10 +107,7 @@ def _ingest_batch(
     fresh = looked if again else without_known(run, looked, tally)
     ready = list(make_all_ready(run, source, fresh, tally))
     if not from_archive:
-        for file in ready:
-            keep(run, file.looked)
-        if ready:
-            sync(run.project.settings.archive)
+        keep_all(run, [file.looked for file in ready])
     for group in load.split(ready, bytes_of(run.project.settings.group_bytes)):
         _load_group(run, source, group, work, tally, again)
 
@@ -174,6 +194,7 @@ def _commit_group(run: Run, group: load.Group, work: Path, tally: Tally) -> None
         for path in (file.looked.plain, file.path, file.broken, file.holes):
             if path is not None:
                 path.unlink(missing_ok=True)
+    tally.taken += len(group.files)
     tally.rows_in += kept + aside
     tally.rows_out += kept
     tally.quarantined += aside

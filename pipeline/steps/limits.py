@@ -11,18 +11,19 @@ from pipeline.steps.context import Run
 
 
 @contextmanager
-def within(run: Run, task: str) -> Iterator[None]:
+def within(run: Run, task: str, table: str) -> Iterator[None]:
     """Interrupt the engine when the task is over its limit, or the run over its own. Raises PermanentError then."""
     left = run.policy.run_time_limit - (run.clock.seconds() - run.began)
     done, over = Event(), Event()
-    limit = min(run.policy.time_limit, left)
+    own = run.policy.limit_of(table)
+    limit = min(own, left)
     Thread(target=_watch, args=(run, max(limit, 0.0), done, over), daemon=True).start()
     try:
         yield
     except TransientError as error:
         if not over.is_set():
             raise
-        what, most = ("task", run.policy.time_limit) if left > limit else ("run", run.policy.run_time_limit)
+        what, most = ("task", own) if left > limit else ("run", run.policy.run_time_limit)
         raise PermanentError(
             f"it was interrupted: the {what} took longer than its limit of {most:g} s",
             where=task,

@@ -7,6 +7,7 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from pipeline import __version__
 from pipeline.errors import PublishError
 from pipeline.failpoints import failpoint
 from pipeline.project.model import Model
+from pipeline.project.personal import marks
+from pipeline.project.project import Project
 from pipeline.published import MANIFEST, current, damaged, point_to, read_manifest, sync, versions
 from pipeline.settings import Settings
 from pipeline.steps.context import Run, StepResult
@@ -48,7 +51,7 @@ def publish(run: Run) -> StepResult:
         failpoint("publish.before_commit")
     failpoint("publish.after_commit")
     swap(published, version)
-    _prune(published, run.project.settings.keep_versions)
+    prune(published, run.project.settings.keep_versions, run.project.retention.versions, run.now)
     failpoint("publish.after_prune")
     rows = sum(table["rows"] for table in tables.values())
     return StepResult("succeeded", rows_in=rows, rows_out=rows, version=version)
@@ -93,6 +96,19 @@ def last_publication(database: Database) -> dict[str, Any] | None:
     """The last version written (not rolled back to), with `tables` as a dict."""
     found = [row for row in publications(database) if row["kind"] != "rollback"]
     return {**found[-1], "tables": json.loads(found[-1]["tables"])} if found else None
+
+
+def remarked(project: Project, version: str) -> bool:
+    """Whether a version marks other columns as personal data than the project does now."""
+    models = {name.partition(".")[2]: model for name, model in project.graph.models.items() if model.layer == "gold"}
+    tables = read_manifest(project.settings.published, version)["tables"]
+    return any(
+        {key: column[key] for key in ("pii", "masked") if key in column}
+        != marks(project.personal, models[name], column["name"])
+        for name, table in tables.items()
+        if name in models
+        for column in table["columns"]
+    )
 
 
 def reconcile(database: Database, settings: Settings, now: Any) -> None:
@@ -140,12 +156,20 @@ def _write_manifest(run: Run, beside: Path, version: str, tables: dict[str, Any]
     sync(beside)
 
 
-def _prune(published: Path, keep: int) -> None:
+def prune(published: Path, keep: int, age: float | None, now: datetime) -> None:
     """Remove the oldest versions; never the current one. A reader that holds a file open keeps it."""
-    kept = versions(published)[-keep:]
-    for version in versions(published):
-        if version not in kept and version != current(published):
-            shutil.rmtree(published / version)
+    for version in prunable(published, keep, age, now):
+        shutil.rmtree(published / version)
+
+
+def prunable(published: Path, keep: int, age: float | None, now: datetime) -> list[str]:
+    """The versions beside the last `keep` that are older than `age` seconds, and not the current one."""
+    pointed = current(published)
+    old = [version for version in versions(published)[:-keep] if version != pointed]
+    if not age:
+        return old
+    before = (now - timedelta(seconds=age)).isoformat()
+    return [version for version in old if read_manifest(published, version)["published_at"] < before]
 
 
 def roll_back(database: Database, settings: Settings, version: str | None, now: Any) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
-from pipeline.errors import AccountingError, FileRejected
+from pipeline.errors import FileRejected
 from pipeline.failpoints import failpoint
 from pipeline.landing.archive import content, path_of
 from pipeline.landing.header import Layout, read_layout
@@ -80,14 +80,17 @@ def replay(run: Run, source: Source, wanted: Replay) -> StepResult:
     found = _lines_of(run, source, wanted)
     if not found:
         return StepResult("unchanged")
-    raws = {(row[0], row[1]): row[2] for row in found}
     lines, failing = _records(run, source, found)
+    given = {line.key for line in lines}.union(one.key for one in failing)
+    raws = {(row[0], row[1]): row[2] for row in found if (row[0], row[1]) in given}
     failing = [replace(one, raw=raws[one.key]) for one in (*failing, *cast_lines(run, source, lines))]
     with run.database.transaction():
         batch = last_file_id(run.database) + 1
+        before = _in_bronze(run, source, list(raws))
         moved = put_in_place(run, source, raws, failing, str(batch), held=len(raws))
         if moved.changed:
-            _note(run, source, raws, moved, batch)
+            _count_files(run, source, list(raws), before)
+            _note(run, source, moved, batch)
         failpoint("replay.before_commit")
     failpoint("replay.after_commit")
     status = "succeeded" if moved.changed else "unchanged"
@@ -105,7 +108,7 @@ def _lines_of(run: Run, source: Source, wanted: Replay) -> list[Row]:
 
 
 def _records(run: Run, source: Source, found: Sequence[Row]) -> tuple[list[Line], list[Failing]]:
-    """The text of each row: its mend, or the line as it stands in archive/."""
+    """The text of each row: its mend, or the line as it stands in archive/; none where archive/ has lost the file."""
     lines, failing = list[Line](), list[Failing]()
     columns = set(load.bronze_columns(run.database, source))
     for file_id, rows in groupby(found, key=lambda row: int(row[0])):
@@ -114,8 +117,7 @@ def _records(run: Run, source: Source, found: Sequence[Row]) -> tuple[list[Line]
             lines += _of_file(run, source, file_id, texts, columns)
         except FileRejected as error:
             failing += [Failing((file_id, line), error.what, None) for line in texts]
-    missing = {(row[0], row[1]) for row in found} - {line.key for line in lines} - {one.key for one in failing}
-    return lines, [*failing, *(Failing(key, "archive/ has lost its file", None) for key in sorted(missing))]
+    return lines, failing
 
 
 def _of_file(run: Run, source: Source, file_id: int, texts: dict[int, str | None], columns: set[str]) -> Iterator[Line]:
@@ -144,10 +146,9 @@ def _known_fields(layout: Layout, columns: set[str]) -> Layout:
     return replace(layout, fields=tuple(name if name in columns else None for name in layout.fields))
 
 
-def _note(run: Run, source: Source, keys: dict[Key, str | None], moved: Moved, batch: int) -> None:
-    """Bring the ledger up to date: counts of the files, the table's state, and what those below must do."""
+def _note(run: Run, source: Source, moved: Moved, batch: int) -> None:
+    """Bring the ledger up to date: the table's state, and what those below must do."""
     database, graph = run.database, run.project.graph
-    _count_files(run, source, sorted({file_id for file_id, _ in keys}))
     state = table_states(database).get(source.table, TableState(source.table))
     more = moved.came - moved.left
     after = replace(
@@ -166,22 +167,25 @@ def _note(run: Run, source: Source, keys: dict[Key, str | None], moved: Moved, b
         record_batches(database, source.table, after.version, batch - 1, batch, moved.came)
 
 
-def _count_files(run: Run, source: Source, files: list[int]) -> None:
-    """Promise 2 for each file whose rows moved: lines = header + blank + bronze + quarantine."""
+def _count_files(run: Run, source: Source, keys: Sequence[Key], before: dict[int, int]) -> None:
+    """Move rows between the two accounts of their files, so that lines = header + blank + bronze + quarantine stays.
+
+    `before`: file_id -> how many of the lines stood in bronze. What retention took away stays counted.
+    """
+    after = _in_bronze(run, source, keys)
+    moved = [(file_id, after.get(file_id, 0) - before.get(file_id, 0)) for file_id in after.keys() | before.keys()]
     run.database.run(
-        f"UPDATE ledger.files f SET bronze_rows = (SELECT count(*) FROM {table_name(source.table)} t "
-        "WHERE t._file_id = f.file_id), quarantined_rows = (SELECT count(*) FROM ledger.quarantine q "
-        "WHERE q.source = f.source AND q.file_id = f.file_id) WHERE list_contains(?, f.file_id)",
-        [files],
+        "UPDATE ledger.files f SET bronze_rows = f.bronze_rows + m.more, quarantined_rows = f.quarantined_rows - m.more "
+        "FROM (SELECT unnest(?::INTEGER[]) AS file_id, unnest(?::BIGINT[]) AS more) m WHERE f.file_id = m.file_id",
+        [[file_id for file_id, _ in moved], [more for _, more in moved]],
     )
-    wrong = run.database.rows(
-        "SELECT path FROM ledger.files WHERE list_contains(?, file_id) "
-        "AND lines <> header_lines + blank_lines + bronze_rows + quarantined_rows",
-        [files],
+
+
+def _in_bronze(run: Run, source: Source, keys: Sequence[Key]) -> dict[int, int]:
+    """file_id -> how many of some lines stand in bronze."""
+    found = run.database.rows(
+        f"SELECT _file_id, count(*) FROM {table_name(source.table)} t JOIN (SELECT unnest(?::INTEGER[]) AS file_id, "
+        "unnest(?::BIGINT[]) AS line) k ON t._file_id = k.file_id AND t._line = k.line GROUP BY 1",
+        [[file_id for file_id, _ in keys], [line for _, line in keys]],
     )
-    if wrong:
-        raise AccountingError(
-            "its rows do not add up to its lines after the replay",
-            where=str(wrong[0][0]),
-            do="nothing was written; please report this file",
-        )
+    return {int(file_id): int(many) for file_id, many in found}

@@ -38,7 +38,7 @@ class Stage:
 def stage(project: Project, test: ModelTest) -> Iterator[Stage]:
     """A warehouse in memory with every table that the model is made of, empty. All is gone at the end."""
     home = Path(tempfile.mkdtemp(prefix="goldfeed-test-"))
-    project = replace(project, settings=replace(project.settings, home=home))
+    project = replace(project, settings=replace(project.settings, home=home), contracts={})
     database = open_in_memory(project.settings)
     try:
         clock = Clock()

@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.errors import PublishError
 from pipeline.failpoints import failpoint
 from pipeline.project.model import Model
+from pipeline.project.personal import check_told, marks
 from pipeline.published import file_hash, sync
 from pipeline.sql import columns_list, literal, quoted, table_name
 from pipeline.steps.context import Run
@@ -223,7 +224,8 @@ def _check_rows(database: Database, model: Model, written: int) -> None:
 
 def _described(run: Run, model: Model) -> dict[str, Any]:
     layer, _, name = model.name.partition(".")
-    columns = run.database.columns(layer, name)
+    columns, personal = run.database.columns(layer, name), run.project.personal
+    check_told(personal, model, columns)
     return {
         "description": model.header.description,
         "key": [model.header.surrogate_key] if model.header.surrogate_key else model.header.key,
@@ -231,6 +233,7 @@ def _described(run: Run, model: Model) -> dict[str, Any]:
         "foreign_keys": model.header.foreign_keys,
         "columns": [
             {"name": column, "type": kind, "description": model.header.columns.get(column, "")}
+            | marks(personal, model, column)
             for column, kind in columns.items()
         ],
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.errors import PermanentError
 from pipeline.failpoints import failpoint
 from pipeline.published import sync
-from pipeline.settings import Settings
+from pipeline.settings import Settings, bytes_of
 from pipeline.sql import literal, quoted
 from pipeline.warehouse.database import Database, open_database
 
@@ -28,6 +28,12 @@ def size_of(database: Database) -> Size:
     """How large the warehouse file is, and how much of it is free blocks."""
     block, total, free = database.rows("SELECT block_size, total_blocks, free_blocks FROM pragma_database_size()")[0]
     return Size(int(block) * int(total), int(free) / int(total) if total else 0.0)
+
+
+def is_wasteful(settings: Settings, database: Database) -> bool:
+    """Whether so much of the warehouse file is free that it is worth writing it anew."""
+    size = size_of(database)
+    return size.bytes > bytes_of(settings.compact_from) and size.free * 100 > settings.compact_above
 
 
 def compact(settings: Settings) -> tuple[int, int]:

@@ -12,6 +12,7 @@ import duckdb
 
 from pipeline.errors import GoldfeedError, PermanentError, TransientError, UsageError, WarehouseBusy
 from pipeline.settings import Settings
+from pipeline.warehouse.masks import install, key_id, token_key
 
 MINIMUM = (2, 0, 0)
 Row = tuple[Any, ...]
@@ -20,15 +21,24 @@ Row = tuple[Any, ...]
 class Database:
     """One connection to the warehouse. All times are UTC, naive."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path, maker: Database | None = None) -> None:
-        self._connection, self.path, self._maker = connection, path, maker
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        path: Path,
+        maker: Database | None = None,
+        *,
+        key: bytes | None = None,
+    ) -> None:
+        self._connection, self.path, self._maker, self._key = connection, path, maker, key
         self._others: list[Database] = []
 
     def another(self) -> Database:
         """A second connection to the same open file, for another thread; it sees what is committed."""
         cursor = self._connection.cursor()
         _measure(cursor)
-        other = Database(cursor, self.path, self)
+        with translated(str(self.path)):
+            install(cursor, self._key)
+        other = Database(cursor, self.path, self, key=self._key)
         self._others.append(other)
         return other
 
@@ -44,6 +54,11 @@ class Database:
             return float(self._connection.query_progress())
         except duckdb.Error:
             return -1.0
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The engine's own connection, for a library that works inside the transaction under way."""
+        return self._connection
 
     def run(self, statement: str, values: Sequence[Any] = ()) -> None:
         """Execute one statement; engine errors become ours (see `translated`)."""
@@ -68,13 +83,17 @@ class Database:
             types = [str(column[1]) for column in cursor.description or []]
             return names, types, cursor.fetchall()
 
-    def query(self, statement: str) -> tuple[list[str], list[Row]]:
-        """A person's one statement. Raises UsageError when it is wrong or not allowed on a read-only file."""
+    def query(self, statement: str, *, sandbox: bool = True) -> tuple[list[str], list[Row]]:
+        """A person's one statement. Raises UsageError when it is wrong or not allowed on a read-only file.
+
+        `sandbox` shuts the engine off from other files, in all connections of this process and for good.
+        """
         try:
             found = self._connection.extract_statements(statement)
             if len(found) != 1:
                 raise UsageError("a query is one statement", where="query", do="give one SELECT")
-            self._connection.execute("SET enable_external_access = false")
+            if sandbox:
+                self._connection.execute("SET enable_external_access = false")
             cursor = self._connection.execute(found[0])
             return [str(column[0]) for column in cursor.description or []], cursor.fetchall()
         except duckdb.Error as error:
@@ -134,6 +153,10 @@ class Database:
         """Column -> type of any table, temporary ones too."""
         return {str(row[0]): str(row[1]) for row in self.rows(f"DESCRIBE {relation}")}
 
+    def key_id(self) -> str | None:
+        """The name of the key that tokens are made with; None where nothing is written."""
+        return None if self._key is None else key_id(self._key)
+
     def close(self) -> None:
         """Close the connection, with the last one the file; open transactions are rolled back."""
         self._connection.close()
@@ -169,7 +192,14 @@ def open_database(settings: Settings, *, read_only: bool = False) -> Database:
             do="move it away and type `goldfeed run --from-archive` to rebuild it from archive/",
         ) from error
     _measure(connection)
-    return Database(connection, path)
+    try:
+        key = None if read_only else token_key(settings.secrets)
+        with translated(str(path)):
+            install(connection, key)
+    except BaseException:
+        connection.close()
+        raise
+    return Database(connection, path, key=key)
 
 
 def open_in_memory(settings: Settings) -> Database:
@@ -185,7 +215,9 @@ def open_in_memory(settings: Settings) -> Database:
     }
     connection = duckdb.connect(":memory:", config=config)
     _measure(connection)
-    return Database(connection, Path("memory"))
+    key = token_key(settings.secrets)
+    install(connection, key)
+    return Database(connection, Path("memory"), key=key)
 
 
 def _measure(connection: duckdb.DuckDBPyConnection) -> None:

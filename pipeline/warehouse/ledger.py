@@ -12,6 +12,8 @@ from pipeline.errors import PermanentError
 from pipeline.warehouse.database import Database, Row
 
 LAYERS = ("bronze", "silver", "gold")
+SCHEMAS = ("schema.sql", "promises.sql", "quality.sql")  # their migrations follow one another
+KEY_CHANGED = "another key"  # in place of the fingerprint of a table with tokens
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def migrate(database: Database, now: datetime) -> None:
 
 
 def _migrations() -> list[list[str]]:
-    text = (files("pipeline.warehouse") / "schema.sql").read_text(encoding="utf-8")
+    text = "\n".join((files("pipeline.warehouse") / name).read_text(encoding="utf-8") for name in SCHEMAS)
     blocks = re.split(r"^-- migration \d+:.*$", text, flags=re.M)[1:]
     return [[part.strip() for part in block.split(";") if part.strip()] for block in blocks]
 
@@ -213,10 +215,23 @@ def save_table(database: Database, state: TableState, inputs: dict[str, int], no
     )
 
 
-def mark_stale(database: Database, tables: list[str]) -> None:
+def mark_stale(database: Database, tables: list[str], mark: str = "") -> None:
     """Have tables rebuilt from their first row by the next build, also if this run does not come to it."""
     if tables:
-        database.run("UPDATE ledger.tables SET fingerprint = '' WHERE list_contains(?, table_name)", [tables])
+        database.run("UPDATE ledger.tables SET fingerprint = ? WHERE list_contains(?, table_name)", [mark, tables])
+
+
+def note_key(database: Database, tables: list[str]) -> None:
+    """Remember by which key tokens are made; once it is another, the tables that hold tokens are rebuilt."""
+    database.run("CREATE TABLE IF NOT EXISTS ledger.pii_key (key_id VARCHAR NOT NULL)")
+    held, key = database.value("SELECT key_id FROM ledger.pii_key"), database.key_id()
+    if held == key:
+        return
+    with database.transaction():
+        if held is not None:
+            mark_stale(database, tables, KEY_CHANGED)
+        database.run("DELETE FROM ledger.pii_key")
+        database.run("INSERT INTO ledger.pii_key VALUES (?)", [key])
 
 
 # ---------------------------------------------------------------- files
@@ -265,6 +280,17 @@ def files_since(database: Database, sources: list[str], batch: int) -> list[Row]
 def latest_batch(database: Database) -> int:
     """The last batch taken in, over all sources."""
     return int(database.value("SELECT coalesce(max(batch), 0) FROM ledger.files"))
+
+
+def accounting(database: Database, run_id: int) -> dict[str, int]:
+    """Promise 2 over the files of a run: lines = header + blank + bronze + quarantine."""
+    names, _, rows = database.described(
+        "SELECT count(*) AS files, coalesce(sum(lines), 0) AS lines, coalesce(sum(header_lines), 0) AS header, "
+        "coalesce(sum(blank_lines), 0) AS blank, coalesce(sum(bronze_rows), 0) AS bronze, "
+        "coalesce(sum(quarantined_rows), 0) AS quarantine FROM ledger.files WHERE run_id = ?",
+        [run_id],
+    )
+    return {name: int(value) for name, value in zip(names, rows[0], strict=True)}
 
 
 # ---------------------------------------------------------------- publications

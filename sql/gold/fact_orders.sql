@@ -5,6 +5,11 @@ key: [order_id]
 foreign_keys:
   customer_key: gold.dim_customers.customer_key
   order_date: gold.dim_date.date
+measures:
+  Freight Share:
+    expression: DIVIDE(SUM('Orders'[Freight Amount]), SUM('Orders'[Total Amount]))
+    format: "0.0%"
+    description: Share of the freight in the money of the orders
 columns:
   order_id:       The shop's number of the order
   customer_key:   Version of the customer that was valid at the time of the order; -1 unknown

@@ -5,9 +5,10 @@ rules:
   has_time: updated_at IS NOT NULL
 columns:
   customer_id:  The shop's number of the customer
-  first_name:   Given name
-  last_name:    Family name
-  email:        E-mail address, lower case
+  email_token:  Stands for the e-mail address, to join by
+  first_name:   Given name, masked
+  last_name:    Family name, masked
+  email:        E-mail address, masked
   city:         Town
   country:      Country code
   segment:      Kind of customer
@@ -16,9 +17,10 @@ columns:
 --- */
 SELECT
     trim(customer_id) AS customer_id,
-    nullif(trim(first_name), '') AS first_name,
-    nullif(trim(last_name), '') AS last_name,
-    nullif(lower(trim(email)), '') AS email,
+    pii_token(nullif(lower(trim(email)), '')) AS email_token,
+    mask_name(nullif(trim(first_name), '')) AS first_name,
+    mask_name(nullif(trim(last_name), '')) AS last_name,
+    mask_email(nullif(trim(email), '')) AS email,
     nullif(trim(city), '') AS city,
     nullif(upper(trim(country)), '') AS country,
     nullif(lower(trim(segment)), '') AS segment,

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline.feed.snapshot import open_snapshot
 from pipeline.runner import Order
 from pipeline.steps.again import Period
 from tests.conftest import Shop
@@ -62,7 +63,9 @@ def check(shop: Shop, steps: list[Any]) -> None:
     """Play the steps; what is published is what the warehouse holds, and a full rebuild changes nothing."""
     play(shop, steps)
     before = content(shop)
-    published = {name: shop.ask(f"SELECT * FROM {name.partition('/')[2]} ORDER BY ALL") for name in MODELS if name.startswith("gold")}
+    snapshot = open_snapshot(shop.project().settings)
+    tables = {name: name.partition("/")[2] for name in MODELS if name.startswith("gold")}
+    published = {name: snapshot.query(f"SELECT * FROM {table} ORDER BY ALL")[1] for name, table in tables.items()}
     assert published == {name: before[name] for name in published}
     shop.run(Order(full_refresh=True))
     assert content(shop) == before

@@ -101,16 +101,18 @@ def test_i6_a_backfill_that_was_cut_off_is_finished_by_the_next_run(shop: Shop, 
 
 def test_a_backfill_waits_for_the_run_that_holds_the_warehouse(shop: Shop) -> None:
     two_months(shop)
-    holder = subprocess.Popen(
-        [sys.executable, "-c", f"import duckdb,time; c=duckdb.connect({str(shop.home / 'warehouse.duckdb')!r}); print('held', flush=True); time.sleep(2)"],
-        stdout=subprocess.PIPE, text=True, cwd=ROOT,
-    )
-    assert holder.stdout is not None and holder.stdout.readline() == "held\n"
-    refused = shop.cli("backfill", "--from", "2024-01-01", "--to", "2024-01-31", "--wait", "0")
-    assert refused.returncode == 1 and "another process holds the warehouse" in refused.stderr
-    done = shop.cli("backfill", "--from", "2024-01-01", "--to", "2024-01-31")
-    assert done.returncode == 0 and "this one waits for it" in done.stderr
-    holder.wait()
+    code = f"import duckdb; c = duckdb.connect({str(shop.home / 'warehouse.duckdb')!r}); print('held', flush=True); input()"
+    words = [sys.executable, "-c", code]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as holder:
+        assert holder.stdin is not None and holder.stdout is not None and holder.stdout.readline() == "held\n"
+        days = ("backfill", "--from", "2024-01-01", "--to", "2024-01-31")
+        refused = shop.cli(*days, "--wait", "0")
+        assert refused.returncode == 1 and "another process holds the warehouse" in refused.stderr
+        with shop.begin(*days) as waiting:
+            assert waiting.stderr is not None and "this one waits for it" in waiting.stderr.readline()
+            holder.stdin.write("\n")
+            holder.stdin.flush()
+            assert waiting.wait(60) == 0
 
 
 def test_a_run_in_the_middle_of_a_backfill_is_refused_and_both_end_right(shop: Shop) -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from aiosmtpd.controller import Controller
 
 from pipeline.log import logger
 from pipeline.notify import Notifier, message_of, without_values
+from pipeline.outbox import Outbox
 from pipeline.project.channel import ChannelFile
 from pipeline.results import RunResult, TaskResult
 from pipeline.service import Service
@@ -152,9 +154,9 @@ def test_messages_hold_names_and_numbers_but_no_values() -> None:
     assert "Readers see version 000003." in message.body
 
 
-def test_who_asked_for_success_or_lateness_hears_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_asked_for_success_or_lateness_hears_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[tuple[str, str]] = []
-    notifier = Notifier(logger(), threading.Event())
+    notifier = Notifier(logger(), threading.Event(), Outbox(tmp_path), dict)
     monkeypatch.setattr(notifier, "put", lambda name, channel, message: heard.append((name, message.event)))
     channels = {"all": ChannelFile(url_env="A", on=["success", "late"]), "bad": ChannelFile(url_env="B")}
     notifier.hear(RunResult(1, "shop", "succeeded", "000001", 1.0, notes=("the run took 9 s, longer than its SLA of 5 s",)), channels, "000001")

@@ -95,7 +95,7 @@ def test_files_that_arrive_are_run_and_health_tells(shop: Shop, serve: Callable[
     served.until(lambda: served.said("serving"))
     served.until(lambda: served.page("/health/live")[0] == 200)
     assert served.page("/health/ready") == (503, {"status": "nothing is published yet", "running": None})
-    assert served.page("/nothing")[0] == 404
+    assert served.page("/nothing")[0] == 401  # who is not known learns of no address
     shop.drop_orders("orders_1.csv", "1,c,paid,1.00,2024-01-01")
     served.until(lambda: served.said("run", status="succeeded", because="arrival"))
     assert shop.ask("SELECT * FROM totals") == [("paid", 1, 1)]

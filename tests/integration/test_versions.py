@@ -126,7 +126,7 @@ def test_the_last_versions_are_kept_and_a_reader_of_an_old_one_reads_on(shop: Sh
     for number in (3, 4):
         shop.drop_orders(f"orders_{number}.csv", row(number))
         shop.run()
-    assert sorted(path.name for path in (shop.home / "published").iterdir()) == ["000003", "000004", "current"]
+    assert sorted(path.name for path in (shop.home / "published").iterdir()) == ["000003", "000004", "current", "state.json"]
     assert held.fetchall() == [("paid", 1, Decimal("1.00"))] and file.read(4) == b"PAR1"
 
 

@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from pipeline.project.almanac import due_after, trigger_of
-from pipeline.project.flow import Flow, FlowFile, seconds_of
-from pipeline.service import missed
+from pipeline.project.duration import seconds_of
+from pipeline.project.flow import Flow, FlowFile
+from pipeline.terms import missed
 
 CHANGES = {  # a day before and after each change of the clocks
     "Europe/Berlin": (datetime(2024, 3, 30), datetime(2024, 10, 26)),

@@ -130,6 +130,18 @@ def _gone(model: Model) -> str:
     return f"ledger.{quoted('gone_' + model.name)}"
 
 
+def superseded_rows(run: Run, model: Model) -> str:
+    """A SELECT of the lines (_file_id, _line) of an upsert table's input that lost to another version of their key.
+
+    Its one parameter is the batch above which it looks, 0 for all.
+    """
+    names = "_file_id, _line"
+    won = f"SELECT {names} FROM {target(model)}"
+    if _operation(run, model):
+        won += f" UNION ALL SELECT {names} FROM {_gone(model)}"
+    return f"SELECT {names} FROM ({_good_rows(run, model)}) EXCEPT ({won})"
+
+
 # ---------------------------------------------------------------- the new rows alone
 def _upsert(run: Run, model: Model, watermark: int) -> int:
     """Let the new rows win over the older ones. Returns how many won; temp.removed and temp.added hold the change."""

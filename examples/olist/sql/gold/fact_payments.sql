@@ -4,6 +4,7 @@ kind: incremental
 key: [order_id, payment_number]
 foreign_keys:
   order_id: gold.fact_orders.order_id
+refresh_by: paid_at
 columns:
   order_id:             The shop's number of the order
   payment_number:       Number of the payment within the order

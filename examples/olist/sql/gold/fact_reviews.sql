@@ -4,6 +4,9 @@ kind: incremental
 key: [review_id, order_id]
 foreign_keys:
   order_id: gold.fact_orders.order_id
+pii:  # what customers wrote, for roles that may see it
+  title: clear
+  message: clear
 columns:
   review_id:   Number of the review
   order_id:    The shop's number of the order

@@ -1,0 +1,1 @@
+"""Gold in PostgreSQL, for reports that ask at each look: every published version is loaded beside and swapped in."""

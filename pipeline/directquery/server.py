@@ -1,0 +1,72 @@
+"""A PostgreSQL server, reached by ADBC: statements, small results, and whole tables by COPY."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pipeline.errors import PermanentError, TransientError
+
+_WHERE = "directquery"
+_STATE = re.compile(r"SQLSTATE: (\w{5})")
+# what may pass: no connection, too many, locks, disk or memory full, shutting down
+_PASSING = ("08", "40", "53", "55P03", "57P")
+
+
+class Server:
+    """One connection, in a transaction until `commit`. Raises TransientError or PermanentError, never the driver's."""
+
+    def __init__(self, url: str) -> None:
+        import adbc_driver_postgresql.dbapi as postgres
+
+        self._error: type[Exception] = postgres.Error
+        with self._told():
+            self._connection = postgres.connect(url)
+
+    def close(self) -> None:
+        """Close it; what was not committed is undone."""
+        with self._told():
+            self._connection.close()
+
+    def run(self, *statements: str) -> None:
+        """Run statements that give no rows."""
+        for statement in statements:
+            with self._told(), self._connection.cursor() as cursor:
+                cursor.execute(statement)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """The rows of a small result."""
+        import nanoarrow
+
+        with self._told(), self._connection.cursor() as cursor:
+            cursor.execute(query)
+            stream = nanoarrow.ArrayStream(cursor.fetch_arrow())
+            return [tuple(row.values()) for array in stream for row in array.to_pylist()]
+
+    def copy(self, schema: str, table: str, data: Any) -> int:
+        """Append Arrow data (anything with `__arrow_c_stream__`) to a table by COPY. Returns the rows."""
+        with self._told(), self._connection.cursor() as cursor:
+            return int(cursor.adbc_ingest(table, data, mode="append", db_schema_name=schema))
+
+    def commit(self) -> None:
+        with self._told():
+            self._connection.commit()
+
+    def undo(self) -> None:
+        with self._told():
+            self._connection.rollback()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """The driver's errors as sentences. What it says may hold values of the data: only its first line is kept."""
+        try:
+            yield
+        except self._error as error:
+            state = _STATE.search(str(error))
+            code = state[1] if state else "08000"
+            what = str(error).strip().splitlines()[0].rstrip(".")
+            if code.startswith(_PASSING):
+                raise TransientError(f"PostgreSQL: {what}", where=_WHERE, do="it is tried again") from error
+            raise PermanentError(f"PostgreSQL: {what}", where=_WHERE, do="see docs/powerbi.md") from error

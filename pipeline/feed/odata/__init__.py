@@ -1,0 +1,1 @@
+"""OData v4.0 over the published tables."""

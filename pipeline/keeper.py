@@ -1,0 +1,129 @@
+"""The warehouse of a service: open while somebody needs it, one writes at a time in order of asking, others read beside.
+
+It is closed when nobody needs it, for the memory: the engine keeps what it has read for as long as the file is open.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event
+from time import monotonic
+
+from pipeline.clock import Clock
+from pipeline.errors import TransientError, WarehouseBusy
+from pipeline.project.project import Project
+from pipeline.runner import open_warehouse
+from pipeline.warehouse.database import Database
+
+
+class Keeper:
+    """Lends connections to the one open warehouse of this process."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._database: Database | None = None
+        self._users = 0
+        self._queue: deque[object] = deque()
+
+    @contextmanager
+    def reading(self, project: Project) -> Iterator[Database]:
+        """A connection of its own, beside whatever run is under way. Raises WarehouseBusy when another process has the file."""
+        connection = self._borrow(project)
+        try:
+            yield connection
+        finally:
+            connection.close()
+            self._give_back()
+
+    def memory(self) -> int:
+        """Bytes the engine holds; 0 while the file is closed."""
+        with self._changed:
+            if self._database is None:
+                return 0
+            connection = self._database.another()
+            self._users += 1
+        try:
+            return int(connection.value("SELECT coalesce(sum(memory_usage_bytes), 0) FROM duckdb_memory()"))
+        finally:
+            connection.close()
+            self._give_back()
+
+    @contextmanager
+    def writing(
+        self,
+        project: Project,
+        *,
+        wait: float | None = None,
+        stop: Event | None = None,
+        told: Callable[[], None] | None = None,
+    ) -> Iterator[Database]:
+        """A connection of its own, once it is its turn. `told` is called when that is not at once.
+
+        Raises WarehouseBusy after `wait` seconds, or when `stop` is set before.
+        """
+        with self._turn(wait, stop, told), self.reading(project) as connection:
+            yield connection
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While nobody has the file open, nor can open it: for what replaces the file."""
+        with self._turn(None, None, None), self._changed:
+            while self._users:
+                self._changed.wait()
+            yield
+
+    # ---------------------------------------------------------------- whose turn it is
+    @contextmanager
+    def _turn(self, wait: float | None, stop: Event | None, told: Callable[[], None] | None) -> Iterator[None]:
+        ticket = object()
+        with self._changed:
+            self._queue.append(ticket)
+            first = self._queue[0] is ticket
+        try:
+            if not first:
+                if told is not None:
+                    told()
+                self._wait_for(ticket, wait, stop)
+            yield
+        finally:
+            with self._changed:
+                self._queue.remove(ticket)
+                self._changed.notify_all()
+
+    def _wait_for(self, ticket: object, wait: float | None, stop: Event | None) -> None:
+        until = None if wait is None else monotonic() + wait
+        with self._changed:
+            while self._queue[0] is not ticket:
+                if stop is not None and stop.is_set():
+                    raise TransientError("it was stopped before its turn came", do="type it again")
+                if until is not None and monotonic() >= until:
+                    raise WarehouseBusy("another run holds the warehouse", do="wait until it ends, or stop it")
+                self._changed.wait(0.2)
+
+    # ---------------------------------------------------------------- open while needed
+    def _borrow(self, project: Project) -> Database:
+        with self._changed:
+            if self._database is None:
+                self._database = open_warehouse(project, self._clock)
+            try:
+                connection = self._database.another()
+            except BaseException:
+                self._close_if_unused()
+                raise
+            self._users += 1
+            return connection
+
+    def _give_back(self) -> None:
+        with self._changed:
+            self._users -= 1
+            self._close_if_unused()
+            self._changed.notify_all()
+
+    def _close_if_unused(self) -> None:
+        if self._users == 0 and self._database is not None:
+            self._database.close()
+            self._database = None

@@ -1,0 +1,1 @@
+"""What is usual for a table, and what is not: mathematics over its history, no database."""

@@ -1,0 +1,95 @@
+"""What a table looks like after a run, in one query, kept in the ledger; and what of it is out of line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC
+
+from pipeline.sql import literal, quoted, table_name
+from pipeline.steps.context import Run
+from pipeline.warehouse.audits import FAILED, CheckRecord, add_checks
+from pipeline.warehouse.database import Database
+
+_COUNTED = 1_000_000  # rows above which only the rows and the newest time are looked at, so that a day costs the day
+_TOLD_APART = 250_000  # rows above which values are not told apart
+_RUNS = 14  # runs of a table before anything about it can be usual
+_NUMBERS = ("INTEGER", "BIGINT", "SMALLINT", "TINYINT", "HUGEINT", "DOUBLE", "FLOAT", "DECIMAL")
+
+
+def profile(run: Run, table: str, rows: int, where: str = "true") -> None:
+    """Keep row count, null shares, distinct values, sums and age (hours) of a table; in the transaction that wrote it.
+
+    `where`: of a table that only grows, the rows that came.
+    """
+    layer, _, name = table.partition(".")
+    columns = {key: kind for key, kind in run.database.columns(layer, name).items() if not key.startswith("_")}
+    wanted = [("rows", "", "count(*)"), *_measures(run, columns, rows)]
+    found = run.database.rows(
+        f"SELECT {', '.join(f'CAST({expression} AS DOUBLE)' for _, _, expression in wanted)} "
+        f"FROM {table_name(table)} WHERE {where}"
+    )[0]
+    held = [
+        (run.run_id, table, measure, column, value, run.now)
+        for (measure, column, _), value in zip(wanted, found, strict=True)
+    ]
+    run.database.run("DELETE FROM ledger.profiles WHERE run_id = ? AND table_name = ?", [run.run_id, table])
+    run.database.insert_many("INSERT INTO ledger.profiles SELECT * FROM", None, held)
+
+
+def _measures(run: Run, columns: dict[str, str], rows: int) -> Iterator[tuple[str, str, str]]:
+    """(measure, column, expression); the whole is one pass over the table."""
+    now = run.now.replace(tzinfo=UTC).timestamp()
+    for column, kind in columns.items():
+        name = quoted(column)
+        if kind in ("TIMESTAMP", "DATE"):
+            yield "age", column, f"({now} - epoch(max({name}) FILTER (isfinite({name})))) / 3600"
+        if rows > _COUNTED:
+            continue
+        yield "nulls", column, f"1 - count({name}) / nullif(count(*), 0)"
+        if rows <= _TOLD_APART:
+            yield "distinct", column, f"approx_count_distinct({name})"
+        if kind.startswith(_NUMBERS) and not column.endswith(("_key", "_id")):
+            yield "sum", column, f"sum(CAST({name} AS DOUBLE))"
+
+
+def find_anomalies(run: Run) -> tuple[str, ...]:
+    """Judge what this run profiled against the runs before; a warning in the ledger, and a note, for each surprise."""
+    database = run.database
+    tables = [
+        str(row[0])
+        for row in database.rows(
+            "SELECT table_name FROM ledger.profiles GROUP BY table_name "
+            "HAVING count(DISTINCT run_id) > ? AND max(run_id) = ? ORDER BY table_name",
+            [_RUNS, run.run_id],
+        )
+    ]
+    if not tables:
+        return ()
+    notes: list[str] = []
+    with database.transaction():
+        for table, records in _surprises(database, tables).items():
+            add_checks(database, run.run_id, table, records, run.now)
+            notes += [f"unusual: {record.sentence(table)}" for record in records]
+    return tuple(notes)
+
+
+def _surprises(database: Database, tables: list[str]) -> dict[str, list[CheckRecord]]:
+    import polars as pl  # a third of a second, and only when there is enough history
+
+    from pipeline.quality.anomalies import anomalies
+
+    names = ", ".join(literal(table) for table in tables)
+    rows = database.rows(
+        "SELECT table_name || '|' || column_name || '|' || measure, profiled_at, value FROM ledger.profiles "
+        f"WHERE table_name IN ({names})"
+    )
+    schema = {"series": pl.String, "at": pl.Datetime, "value": pl.Float64}
+    found: dict[str, list[CheckRecord]] = {}
+    for one in anomalies(pl.DataFrame(rows, schema=schema, orient="row")):
+        table, column, measure = one.series.split("|")
+        name = f"unusual.{column}.{measure}" if column else f"unusual.{measure}"
+        band = f"expected {one.low:,.6g} to {one.high:,.6g}"
+        dimension = "timeliness" if measure == "age" else "completeness" if measure in ("rows", "nulls") else "accuracy"
+        record = CheckRecord(name, "anomaly", dimension, "warn", FAILED, one.value, band, None, 0.0)
+        found.setdefault(table, []).append(record)
+    return found

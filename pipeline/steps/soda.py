@@ -1,0 +1,196 @@
+"""Soda Core on the live connection: one contract, inside the transaction that wrote the table.
+
+What is known of it (docs/quality.md has the list) is met here: its telemetry
+is off before it is imported, one session runs at a time, it must not end our
+transaction, and it can call a contract good without having looked: whoever
+calls this compares the outcomes with the checks that were asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from threading import Lock
+from types import new_class
+from typing import Any
+
+import duckdb
+
+from pipeline.errors import PermanentError
+from pipeline.project.contract import DATABASE
+
+_LOCK = Lock()  # its sessions share state
+_BOUNDS = (
+    "must_be",
+    "must_not_be",
+    "must_be_greater_than",
+    "must_be_greater_than_or_equal",
+    "must_be_less_than",
+    "must_be_less_than_or_equal",
+)
+_COUNTS = ("missing_count", "invalid_count", "duplicate_count", "failed_rows_count")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one check. `outcome`: PASSED, FAILED, WARN, NOT_EVALUATED or EXCLUDED, as Soda says it."""
+
+    path: str
+    outcome: str
+    value: float | None
+    threshold: str
+    rows_failed: int | None
+
+
+@dataclass
+class Verified:
+    """The outcomes by path, a SELECT of the rows that failed where Soda can say which, and what it complained of."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    failing: dict[str, str] = field(default_factory=dict)
+    complaints: list[str] = field(default_factory=list)
+
+
+def verify(connection: duckdb.DuckDBPyConnection, contract: dict[str, Any], changed: str, now: datetime) -> Verified:
+    """Verify one contract. `changed`: what the variable of that name stands for.
+
+    Raises PermanentError when Soda cannot read the contract at all.
+    """
+    with _LOCK:
+        soda = _soda()
+        variables = {"changed": changed} if "changed" in (contract.get("variables") or {}) else {}
+        soda.seen.clear()
+        try:
+            result = soda.session.execute(
+                [soda.source(yaml_str=json.dumps(contract, default=str))],
+                variables=variables,
+                data_timestamp=now.replace(tzinfo=UTC).isoformat(),
+                data_source_impls=[soda.data_source(connection)],
+            )
+        except Exception as error:  # Soda has many kinds; each of them means that nothing was checked
+            raise PermanentError(f"the contract cannot be checked: {_first_line(error)}") from error
+        found = Verified(failing=dict(soda.seen))
+        for one in result.contract_verification_results:
+            found.outcomes += [_outcome(check) for check in one.check_results]
+            found.complaints += [
+                _cause(record.getMessage()) for record in one.log_records or () if record.levelno >= logging.ERROR
+            ]
+        return found
+
+
+@dataclass
+class _Soda:
+    session: Any
+    source: Any
+    kind: Any
+    dialect: Any
+    seen: dict[str, str]
+
+    def data_source(self, connection: duckdb.DuckDBPyConnection) -> Any:
+        made = self.kind.from_existing_cursor(connection, DATABASE)
+        made.sql_dialect = self.dialect
+        return made
+
+
+_loaded: list[_Soda] = []
+
+
+def _soda() -> _Soda:
+    """Import Soda, once and only when a contract runs: it takes more than half a second."""
+    if not _loaded:
+        os.environ["SODA_CORE_TELEMETRY_ENABLED"] = "false"
+        _loaded.append(_imported())
+    return _loaded[0]
+
+
+def _imported() -> _Soda:
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq
+    from soda_core.common.yaml import ContractYamlSource, FileType, YamlObject
+    from soda_core.contracts.contract_verification import ContractVerificationSession
+    from soda_core.contracts.impl import contract_verification_impl as impl
+    from soda_duckdb.common.data_sources.duckdb_data_source import DuckDBDataSourceImpl, DuckDBSqlDialect
+
+    seen: dict[str, str] = {}
+
+    def parse(self: Any) -> Any:
+        """The contract from JSON: Soda's own YAML reader takes longer than all its checks of a small table."""
+        return YamlObject(self, _marked(json.loads(self.yaml_str), CommentedMap, CommentedSeq))
+
+    kind = {"file_type": FileType.CONTRACT}
+    source = new_class("Source", (ContractYamlSource,), kind, lambda body: body.update(parse=parse))
+
+    def hear(_: Any, contract_impl: Any, *__: Any, **___: Any) -> None:
+        """Hears of each verified contract, with the very conditions that Soda counted by."""
+        for check in contract_impl.all_check_impls:
+            condition = _condition(check, contract_impl.data_source_impl.sql_dialect)
+            if condition:
+                seen[check.relative_path] = condition
+
+    methods = {"handle": hear, "provides_post_processing_stages": lambda _: []}
+    listener = type("Listener", (impl.ContractVerificationHandler,), methods)
+    impl.ContractVerificationHandlerRegistry.register(listener())
+    dialect = DuckDBSqlDialect()
+    dialect._build_combined_hash_sql = lambda key: _row(dialect, key)
+    return _Soda(ContractVerificationSession, source, DuckDBDataSourceImpl, dialect, seen)
+
+
+def _marked(value: Any, mapping: Any, sequence: Any) -> Any:
+    """Plain data in the kinds of dict and list that Soda's YAML reader gives."""
+    if isinstance(value, dict):
+        made = mapping()
+        made.update({key: _marked(part, mapping, sequence) for key, part in value.items()})
+        return made
+    if isinstance(value, list):
+        return sequence([_marked(part, mapping, sequence) for part in value])
+    return value
+
+
+def _row(dialect: Any, key: Any) -> str:
+    """The columns of a key themselves; Soda's MD5 of their text takes four times as long, and mixes NULL with words."""
+    return f"row({', '.join(dialect.build_expression_sql(part) for part in key.expressions)})"
+
+
+def _condition(check: Any, dialect: Any) -> str | None:
+    """The condition that a row of a failed check meets; None where the check is not about rows."""
+    if check.type not in ("missing", "invalid", "failed_rows") or getattr(check.check_yaml, "query", None):
+        return None
+    metric = check.get_threshold_metric_impl()
+    expression = metric.sql_condition_expression() if hasattr(metric, "sql_condition_expression") else None
+    return str(dialect.build_expression_sql(expression)) if expression is not None else None
+
+
+def _outcome(result: Any) -> Outcome:
+    measured = result.diagnostic_metric_values or {}
+    failed = next((measured[name] for name in _COUNTS if measured.get(name) is not None), None)
+    value = result.threshold_value
+    return Outcome(
+        result.check.relative_path,
+        result.outcome.name,
+        float(value) if value is not None else None,
+        _threshold(result.check.threshold),
+        int(failed) if failed is not None else None,
+    )
+
+
+def _threshold(threshold: Any) -> str:
+    if threshold is None:
+        return ""
+    parts = [f"{word.replace('_', ' ')} {_number(getattr(threshold, word))}" for word in _BOUNDS]
+    return " and ".join(part for part in parts if not part.endswith(" None"))
+
+
+def _number(value: Any) -> str:
+    return "None" if value is None else f"{value:,.12g}"
+
+
+def _cause(message: str) -> str:
+    """The engine's own sentence within a message of Soda's; else the first line."""
+    lines = [line for line in message.splitlines() if "Error: " in line]
+    return _first_line(lines[0] if lines else message)
+
+
+def _first_line(error: object) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
