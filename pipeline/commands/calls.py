@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.commands import again, care, looks, mending, retain, rows, runs
+from pipeline.commands import again, care, catalog, looks, mending, retain, rows, runs
 from pipeline.errors import UsageError
 from pipeline.project.project import Project, load_file, load_project
 from pipeline.settings import Settings
@@ -54,6 +54,8 @@ CALLS: dict[str, Callable[..., bool | None]] = {
     "query": lambda place, *, sql, **rest: looks.query(place.settings(), sql, **rest),
     "retain": lambda place, **rest: retain.retain(place.project(), **rest),
     "doctor": lambda place, **rest: care.doctor(place.settings(), **rest),
+    "describe": lambda place, *, table, **rest: catalog.describe(place.project(), table, **rest),
+    "docs build": lambda place, **rest: catalog.build_docs(place.project(), **rest),
     "quarantine list": lambda place, *, source, limit, dropped, **rest: rows.quarantine_list(
         place.project(), source, limit, dropped, **rest
     ),
