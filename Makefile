@@ -28,7 +28,7 @@ test: setup lint  ## the tests, minutes
 	$(BIN)/python -m pytest -n 2 -m "not slow and not stack"
 
 lint: setup  ## style, types, rooms
-	$(BIN)/ruff check pipeline tests bench
+	$(BIN)/ruff check pipeline tests bench grafana
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
@@ -36,12 +36,19 @@ bench: setup  ## the figures of docs/performance.md
 	$(BIN)/python -m bench.full_run --orders 200000 --orders 2000000
 	$(BIN)/python -m bench.one_day --orders 2000000 --orders 8000000
 	$(BIN)/python -m bench.chain
+	$(BIN)/python -m bench.service --idle 300 --flows 500
+	$(BIN)/python -m bench.audit
+	$(BIN)/python -m bench.anomalies
+	$(BIN)/python -m bench.tokens
+	$(BIN)/python -m bench.scrape
+	$(BIN)/python -m bench.feed
+	$(BIN)/python -m bench.files
 
 bench-large: setup  ## 100 million order lines with 4 GB of memory: an hour, and 80 GB of disk
 	$(BIN)/python -m bench.large
 
 soak: setup  ## thousands of sequences and hundreds of kills: hours
-	GOLDFEED_SOAK_EXAMPLES=4000 GOLDFEED_SOAK_KILLS=300 $(BIN)/python -m pytest -n 2 tests/incremental
+	GOLDFEED_SOAK_EXAMPLES=4000 GOLDFEED_SOAK_KILLS=300 $(BIN)/python -m pytest -n 2 tests/incremental tests/feed/test_odata_laws.py tests/integration/test_retention.py
 
 lock:  ## after a change of dependencies (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o requirements.lock

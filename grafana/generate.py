@@ -1,4 +1,4 @@
-"""Writes grafana/dashboards/*.json from boards.py: `python grafana/generate.py`. The JSON is committed; a test compares."""
+"""Writes grafana/dashboards/*.json from boards.py: `python -m grafana.generate`. The JSON is committed; a test compares."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from boards import BOARDS
-from panels import SOURCE, Panel
+from grafana.boards import BOARDS
+from grafana.panels import SOURCE, Panel
 
 FOLDER = Path(__file__).resolve().parent / "dashboards"
 VARIABLES = {
@@ -70,7 +70,7 @@ def _runbook() -> dict[str, Any]:
 
 def _annotation(name: str, colour: str, expr: str, title: str) -> dict[str, Any]:
     return {"name": name, "datasource": SOURCE, "enable": True, "hide": False, "iconColor": colour, "expr": expr,
-            "titleFormat": title, "useValueForTime": "on", "step": "60s"}
+            "titleFormat": title, "useValueForTime": True, "step": "60s"}
 
 
 def _variable(name: str, query: str) -> dict[str, Any]:

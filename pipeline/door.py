@@ -59,7 +59,7 @@ class Door:
             ) from error
         finally:
             os.umask(before)
-        threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.5,), daemon=True).start()
 
     def close(self) -> None:
         """Stop listening and give up the home."""

@@ -13,7 +13,7 @@ from threading import Event
 from time import monotonic
 
 from pipeline.clock import Clock
-from pipeline.errors import TransientError, WarehouseBusy
+from pipeline.errors import WarehouseBusy
 from pipeline.project.project import Project
 from pipeline.runner import open_warehouse
 from pipeline.warehouse.database import Database
@@ -26,7 +26,7 @@ class Keeper:
         self._clock = clock
         self._changed = threading.Condition()
         self._database: Database | None = None
-        self._users = 0
+        self._users = self._lingering = 0
         self._queue: deque[object] = deque()
 
     @contextmanager
@@ -74,7 +74,20 @@ class Keeper:
         with self._turn(None, None, None), self._changed:
             while self._users:
                 self._changed.wait()
+            self._close()
             yield
+
+    @contextmanager
+    def lingering(self) -> Iterator[None]:
+        """Leave the file open between one use and the next, unless somebody wants it alone: for many runs in a row."""
+        with self._changed:
+            self._lingering += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._lingering -= 1
+                self._close_if_unused()
 
     # ---------------------------------------------------------------- whose turn it is
     @contextmanager
@@ -99,7 +112,7 @@ class Keeper:
         with self._changed:
             while self._queue[0] is not ticket:
                 if stop is not None and stop.is_set():
-                    raise TransientError("it was stopped before its turn came", do="type it again")
+                    raise WarehouseBusy("it was stopped before its turn came", do="type it again")
                 if until is not None and monotonic() >= until:
                     raise WarehouseBusy("another run holds the warehouse", do="wait until it ends, or stop it")
                 self._changed.wait(0.2)
@@ -124,6 +137,10 @@ class Keeper:
             self._changed.notify_all()
 
     def _close_if_unused(self) -> None:
-        if self._users == 0 and self._database is not None:
+        if self._users == 0 and self._lingering == 0:
+            self._close()
+
+    def _close(self) -> None:
+        if self._database is not None:
             self._database.close()
             self._database = None

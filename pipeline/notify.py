@@ -67,6 +67,27 @@ def without_values(text: str) -> str:
     return '"…"'.join(parts[::2])
 
 
+def log_run(log: Any, result: RunResult) -> None:
+    """A line a task and one for the run; nothing when there was nothing to do."""
+    if result.status == "nothing_to_do":
+        return
+    log = log.bind(run=result.run_id)
+    for task in result.tasks:
+        facts = {"task": task.task, "status": task.status, "rows_in": task.rows_in, "rows_out": task.rows_out}
+        if task.error:
+            log.error(
+                "task",
+                **facts,
+                quarantined=task.rows_quarantined,
+                attempts=task.attempts,
+                error=without_values(task.error),
+            )
+        else:
+            log.info("task", **facts, quarantined=task.rows_quarantined, seconds=task.seconds)
+    tell = log.info if result.status == "succeeded" else log.error
+    tell("run", status=result.status, version=result.version, seconds=round(result.seconds, 2))
+
+
 def address_of(name: str, channel: ChannelFile, environ: Mapping[str, str]) -> str:
     """The address of a channel. Raises UsageError, without the address, when it is not there."""
     if channel.url_file is not None:
@@ -171,6 +192,8 @@ class Notifier:
             self._new.clear()
             held = set[str]()
             for waiting in self._outbox.waiting():
+                if self._stop.is_set():
+                    return
                 if waiting.channel not in held and not self._deliver(waiting):
                     held.add(waiting.channel)  # what comes after it waits behind it
             self._new.wait(0.2 if held else 5.0)

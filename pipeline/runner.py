@@ -163,7 +163,8 @@ def execute(
     forget_changes(project, database)
     failpoint("run.before_finish")
     error = next((result.error for result in (*failed, *held_back)), None)
-    ledger.finish_run(database, run.run_id, status, clock.now(), version, error)
+    ended = max(clock.now(), now)  # the clock may have been set back meanwhile
+    ledger.finish_run(database, run.run_id, status, ended, version, error)
     failpoint("run.after_finish")
     tell_readers(database, project, clock.now())
     return RunResult(
@@ -296,7 +297,8 @@ def _step(run: Run, task: PlannedTask, order: Order, record: Callable[[StepResul
     states, last = ledger.table_states(run.database), last_publication(run.database)
     held = {name: states[name].version for name in graph.layer("gold") if name in states}
     folder = run.project.settings.published
-    if last is not None and held == last["tables"] and (folder / last["version"] / MANIFEST).exists():
+    there = last is not None and held == last["tables"] and (folder / last["version"] / MANIFEST).exists()
+    if last is not None and there and not remarked(run.project, last["version"]):
         return StepResult("unchanged")
     return publish(run)
 

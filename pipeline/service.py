@@ -16,7 +16,7 @@ from pipeline.clock import Clock
 from pipeline.errors import GoldfeedError, WarehouseBusy
 from pipeline.keeper import Keeper
 from pipeline.landing.scan import FoundFile, scan
-from pipeline.notify import Notifier, channels_of, without_values
+from pipeline.notify import Notifier, channels_of, log_run
 from pipeline.outbox import Outbox
 from pipeline.project.almanac import due_after
 from pipeline.project.flow import Flow
@@ -35,6 +35,8 @@ from pipeline.warehouse.ledger import flows_whose_last_run
 from pipeline.warehouse.promises import Miss, note_misses
 from pipeline.watch import Watch
 
+_TICK = timedelta(seconds=1)
+_JUMP = 30.0  # seconds between two looks by which the clocks may differ
 _GRACE = 6.0  # seconds that a statement may go on after SIGTERM before it is interrupted
 
 
@@ -64,6 +66,7 @@ class Service:
         self.project = self.load()
         self._seen: tuple[tuple[str, int, int], ...] = project_state(self.project.folder)
         self._retained = self.clock.now()
+        self._looked: tuple[datetime, float] | None = None
         self._next: dict[str, datetime | None] = {}
         self._arrivals: dict[str, Arrivals] = {}
         outbox = Outbox(self.project.settings.home / "outbox")
@@ -117,10 +120,10 @@ class Service:
         now = self.clock.now()
         with self.keeper.reading(self.project) as database:
             last = last_dues(database)
-            for name, flow in self.project.flows.items():
-                if flow.spec.schedule and name not in last:
-                    note_dues(database, name, [(now, "begun")], now)
-                    last[name] = now
+            flows = self.project.flows.items()
+            new = [name for name, flow in flows if flow.spec.schedule and name not in last]
+            note_dues(database, [(name, now, "begun") for name in new], now)
+            last |= dict.fromkeys(new, now)
             self._retained = last_retention(database) or now
             cut_off = flows_whose_last_run(database, "interrupted")
             bad = [(status, flows_whose_last_run(database, status)) for status in ("failed", "withheld")]
@@ -148,6 +151,7 @@ class Service:
     def turn(self, now: datetime) -> None:
         """One look at the time and at landing/: run what is due, then what has arrived."""
         try:
+            self._check_clock(now)
             self._reload()
             self._run_due(now)
             self._run_arrived()
@@ -157,6 +161,17 @@ class Service:
             self.log.warning("waiting", reason=error.sentence())
         except (GoldfeedError, OSError) as error:
             self.log.error("this turn failed", error=str(error))
+
+    def _check_clock(self, now: datetime) -> None:
+        """Say so when the wall clock has jumped, against the one that only goes on."""
+        seconds = self.clock.seconds()
+        if self._looked is not None:
+            before, then = self._looked
+            jump = (now - before).total_seconds() - (seconds - then)
+            if abs(jump) > _JUMP:
+                self.log.warning("the clock has jumped", seconds=round(jump))
+                self.watch.changed()
+        self._looked = now, seconds
 
     def reread(self) -> None:
         """Have the next turn read the project again."""
@@ -186,26 +201,32 @@ class Service:
         late = {name: due for name, due in self._next.items() if due is not None and due <= now}
         if not late:
             return
-        with self.keeper.reading(self.project) as database:
-            for name in late:
-                self._note(database, name, late[name], now)
-            for name, due in waiting_dues(database):
+        with self.keeper.lingering():
+            with self.keeper.reading(self.project) as database:
+                last = last_dues(database)
+                dues = [self._missed(name, last.get(name, due - _TICK), now) for name, due in late.items()]
+                note_dues(database, [due for of_flow in dues for due in of_flow], now)
+                waiting = waiting_dues(database)
+            for name, due in waiting:
                 if name in self.project.flows and not self.stop.is_set():
-                    result = self.run(self.project.flows[name], "schedule")
-                    if result is not None and result.status != "interrupted":
-                        settle_due(database, name, due, result.run_id)
+                    self._run_one_due(name, due)
 
-    def _note(self, database: Database, name: str, due: datetime, now: datetime) -> None:
-        """Write down when a flow was due up to now, and when it is next."""
+    def _run_one_due(self, name: str, due: datetime) -> None:
+        result = self.run(self.project.flows[name], "schedule")
+        if result is not None and result.status != "interrupted":
+            with self.keeper.reading(self.project) as database:
+                settle_due(database, name, due, result.run_id)
+
+    def _missed(self, name: str, since: datetime, now: datetime) -> list[tuple[str, datetime, str]]:
+        """When a flow was due up to now, to be written down; and see to when it is next."""
         spec = self.project.flows[name].spec
-        since = last_dues(database).get(name, due - timedelta(seconds=1))
         dues = missed(self.project.flows[name], since, now)
-        note_dues(database, name, dues, now)
         skipped = sum(state == "skipped" for _, state in dues)
         if skipped:
             self.log.warning("missed runs were skipped", flow=name, skipped=skipped, catch_up=spec.catch_up)
         self._next[name] = next(due_after(spec.schedule or "", spec.time_zone, now), None)
         self._set_alarm(name)
+        return [(name, due, state) for due, state in dues]
 
     # ---------------------------------------------------------------- arrivals
     def _run_arrived(self) -> None:
@@ -270,7 +291,7 @@ class Service:
 
     def told(self, result: RunResult, why: str) -> None:
         """A run has ended: log it, and tell the people who hear of its flow."""
-        self._tell(self.log.bind(flow=result.flow, because=why), result)
+        log_run(self.log.bind(flow=result.flow, because=why), result)
         self._note_late(result)
         heard = channels_of(self.project, result.flow)
         self.notifier.hear(result, heard, current(self.project.settings.published))
@@ -287,25 +308,6 @@ class Service:
         if misses:
             with self.keeper.reading(self.project) as database:
                 note_misses(database, misses, now)
-
-    def _tell(self, log: Any, result: RunResult) -> None:
-        if result.status == "nothing_to_do":
-            return
-        log = log.bind(run=result.run_id)
-        for task in result.tasks:
-            facts = {"task": task.task, "status": task.status, "rows_in": task.rows_in, "rows_out": task.rows_out}
-            if task.error:
-                log.error(
-                    "task",
-                    **facts,
-                    quarantined=task.rows_quarantined,
-                    attempts=task.attempts,
-                    error=without_values(task.error),
-                )
-            else:
-                log.info("task", **facts, quarantined=task.rows_quarantined, seconds=task.seconds)
-        tell = log.info if result.status == "succeeded" else log.error
-        tell("run", status=result.status, version=result.version, seconds=round(result.seconds, 2))
 
     # ---------------------------------------------------------------- for the metrics
     def next_runs(self) -> dict[str, datetime | None]:

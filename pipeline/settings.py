@@ -92,6 +92,8 @@ SETTINGS = (
     Setting("trusted_proxies", "", "Addresses whose X-Forwarded-For and -Proto are believed, with commas", str),
     Setting("requests_per_minute", "6000", "Requests that one user may send in a minute", _count),
     Setting("exports_bytes", "2GB", "Files made for readers that are kept, at most", _size),
+    Setting("query_seconds", "120", "A reader's question that takes longer is ended", _seconds),
+    Setting("queries_at_once", "8", "Readers' questions answered at the same time; others wait in a queue", _count),
     Setting("audit_bytes", "200MB", "The record of who read what takes no more; the oldest go first", _size),
     Setting("max_file_bytes", "100GB", "A larger file (unpacked) is rejected", _size),
     Setting("max_ratio", "200", "A compressed file that unpacks to more times its size is rejected", _count),
@@ -139,6 +141,8 @@ class Settings:
     trusted_proxies: str
     requests_per_minute: int
     exports_bytes: str
+    query_seconds: float
+    queries_at_once: int
     audit_bytes: str
     group_bytes: str
     max_file_bytes: str

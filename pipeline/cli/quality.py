@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.base import Json, app, project_of_command
+from pipeline.cli.base import Json, app, done
 from pipeline.errors import UsageError
 
 
@@ -20,9 +20,7 @@ def checks(
 
     Example: goldfeed checks gold.fact_orders
     """
-    from pipeline.commands import quality
-
-    quality.checks(project_of_command(), table, number, json_out=json_out)
+    done("checks", table=table, number=number, json_out=json_out)
 
 
 @app.command()
@@ -38,9 +36,6 @@ def publish(
 
     Example: goldfeed publish --accept gold.fact_orders.row_count --why "the shop was closed"
     """
-    from pipeline.commands import quality
-
     if (accepted is None) != (why is None or not why.strip()):
         raise UsageError("--accept and --why go together", where="publish", do="say which check, and why")
-    if not quality.publish(project_of_command(), accepted, why, quiet=quiet, json_out=json_out):
-        raise typer.Exit(1)
+    done("publish", accepted=accepted, why=why, quiet=quiet, json_out=json_out)

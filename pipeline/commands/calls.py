@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.commands import again, care, catalog, looks, mending, retain, rows, runs
+from pipeline.commands import again, care, catalog, looks, mending, quality, retain, rows, runs
 from pipeline.errors import UsageError
 from pipeline.project.project import Project, load_file, load_project
 from pipeline.settings import Settings
@@ -52,6 +52,8 @@ CALLS: dict[str, Callable[..., bool | None]] = {
     "history": lambda place, *, limit, **rest: looks.history(place.project(), limit, **rest),
     "rollback": lambda place, *, version, **rest: looks.rollback(place.project(), version, **rest),
     "query": lambda place, *, sql, **rest: looks.query(place.settings(), sql, **rest),
+    "checks": lambda place, *, table, number, **rest: quality.checks(place.project(), table, number, **rest),
+    "publish": lambda place, *, accepted, why, **rest: quality.publish(place.project(), accepted, why, **rest),
     "retain": lambda place, **rest: retain.retain(place.project(), **rest),
     "doctor": lambda place, **rest: care.doctor(place.settings(), **rest),
     "describe": lambda place, *, table, **rest: catalog.describe(place.project(), table, **rest),

@@ -38,6 +38,8 @@ def quarantine_list(project: Project, source: str | None, limit: int | None, dro
             [source, source, source, many],
         )
         total = database.value(f"SELECT count(*) {where}", [source, source, source])
+    for row in rows:
+        del row["raw"]  # a list goes into logs and tickets, and the raw text may hold personal data
     if json_out:
         show.print_json(rows)
     elif not rows:

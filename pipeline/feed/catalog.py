@@ -39,10 +39,16 @@ class Table:
 
     @property
     def relation(self) -> str:
-        """SQL to select from: the columns and rows that may be seen, and no others."""
-        names = ", ".join(quoted(column.name) for column in self.columns)
-        where = f" WHERE ({self.condition})" if self.condition else ""
-        return f"(SELECT {names} FROM {quoted(self.name)}{where})"
+        """SQL to select from: the columns and rows that may be seen, and no others.
+
+        In rows that may not be seen every value is NULL, for the engine may try a reader's own filter on them first:
+        one that divides by zero there would tell, by its error, what is in them.
+        """
+        names = [quoted(column.name) for column in self.columns]
+        if not self.condition:
+            return f"(SELECT {', '.join(names)} FROM {quoted(self.name)})"
+        seen = ", ".join(f"CASE WHEN ({self.condition}) THEN {name} END AS {name}" for name in names)
+        return f"(SELECT {seen} FROM {quoted(self.name)} WHERE ({self.condition}))"
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,8 @@ class Exports:
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="export", initializer=_give_way)
         self._made: OrderedDict[str, Export] = OrderedDict()
         self._making: dict[str, asyncio.Task[Export]] = {}
+        self._open: set[duckdb.DuckDBPyConnection] = set()
+        self._closed = threading.Event()
 
     async def get(self, snapshot: Snapshot, wanted: Wanted) -> Export:
         """The file, made now if it is not there. Raises RequestError: 410, 413, 503 or 504."""
@@ -99,7 +101,7 @@ class Exports:
         path = self._folder / wanted.name
         beside = path.with_name(f".{path.name}.new")
         try:
-            with _writing(self._settings, snapshot, self._folder) as connection:
+            with _writing(self._settings, snapshot, self._folder) as connection, self._held(connection):
                 rows = _WRITERS[wanted.format](connection, wanted, beside)
             os.replace(beside, path)
         except duckdb.Error as error:
@@ -116,9 +118,25 @@ class Exports:
             held -= _size(old.path)
             old.path.unlink(missing_ok=True)
 
+    @contextmanager
+    def _held(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        """While a file is written, `close` can end it."""
+        self._open.add(connection)
+        try:
+            if self._closed.is_set():
+                raise duckdb.InterruptException("the feed is closing")
+            yield
+        finally:
+            self._open.discard(connection)
+
     def close(self) -> None:
-        """End the threads; what is being written comes to its end first."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """End what is being written, and the threads: the process can end in a second."""
+        self._closed.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        while self._open:
+            for connection in list(self._open):
+                connection.interrupt()  # again and again: one that comes before the statement begins is lost
+            threading.Event().wait(0.02)
 
 
 def _give_way() -> None:

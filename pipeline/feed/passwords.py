@@ -8,6 +8,7 @@ import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
@@ -22,7 +23,10 @@ def hash_password(password: str) -> str:
     return _HASHER.hash(password)
 
 
-_NOBODY = hash_password(secrets.token_urlsafe(32))
+@cache
+def _nobody() -> str:
+    """A hash that no password fits, to be tried for names that nobody has."""
+    return hash_password(secrets.token_urlsafe(32))
 
 
 class Passwords:
@@ -39,6 +43,7 @@ class Passwords:
         self._key = secrets.token_bytes(32)
         self._lock = threading.Lock()
         self._right: OrderedDict[bytes, float] = OrderedDict()
+        _nobody()  # made now, so that the first unknown name takes no longer than others
 
     def remembers(self, stored: str | None, password: str) -> bool:
         """Whether this password was found right for this hash lately; costs next to nothing."""
@@ -50,7 +55,7 @@ class Passwords:
 
     def check(self, stored: str | None, password: str) -> bool:
         """Whether it is right. Without a stored hash as slow as a wrong password."""
-        right = self._verify(stored or _NOBODY, password) and stored is not None
+        right = self._verify(stored or _nobody(), password) and stored is not None
         if right and stored is not None:
             with self._lock:
                 self._right[self._mark(stored, password)] = self._seconds() + _SECONDS

@@ -14,7 +14,6 @@ import uvicorn
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp
 
 from pipeline.clock import Clock
 from pipeline.errors import UsageError
@@ -30,6 +29,7 @@ from pipeline.feed.passwords import Passwords
 from pipeline.feed.protocol import options
 from pipeline.feed.users import UserFile, first_users
 from pipeline.feed.watch import Counters, NoCounters, Watch
+from pipeline.feed.work import Limits, Work
 from pipeline.project.role import RoleFile
 from pipeline.settings import Settings, bytes_of
 
@@ -54,10 +54,12 @@ class Parts:
     clock: Clock = field(default_factory=Clock)
 
 
-def make_app(settings: Settings, parts: Parts, log: Any) -> ASGIApp:
+def make_app(settings: Settings, parts: Parts, log: Any) -> Watch:
     """Everything that answers: health, files, feed, and around them access, limits and the audit."""
-    feed = Feed(settings, Library(settings))
-    files = Files(Exports(settings), feed.freshness)
+    limits = Limits(seconds=settings.query_seconds, at_once=settings.queries_at_once)
+    feed = Feed(settings, Library(settings), Work(limits))
+    exports = Exports(settings)
+    files = Files(exports, feed.freshness)
     app = build_app(feed, [*_health(parts), *odata_routes(), *files.routes(), *parts.more])
     clock = parts.clock
     gate = Gate(
@@ -71,7 +73,7 @@ def make_app(settings: Settings, parts: Parts, log: Any) -> ASGIApp:
     )
     keep = bytes_of(settings.audit_bytes)
     reads, refusals = Audit(settings.audit, "reads", keep), Audit(settings.audit, "refusals", keep // 4)
-    return Watch(Access(app, gate, feed.library), log, clock, reads, refusals, parts.counters)
+    return Watch(Access(app, gate, feed.library), log, clock, reads, refusals, parts.counters, exports.close)
 
 
 def _health(parts: Parts) -> list[BaseRoute]:
@@ -90,8 +92,9 @@ class Server:
 
     def __init__(self, settings: Settings, parts: Parts, log: Any) -> None:
         self._socket = _bound(settings)
+        self._app = make_app(settings, parts, log)
         config = uvicorn.Config(
-            make_app(settings, parts, log),
+            self._app,
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -126,6 +129,7 @@ class Server:
     def stop(self) -> None:
         """No new requests; those under way have three seconds."""
         self._uvicorn.should_exit = True
+        self._app.at_end()
         self._thread.join(6)
         self._socket.close()
 

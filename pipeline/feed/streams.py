@@ -11,12 +11,13 @@ from typing import Any, Protocol, TypeVar
 import zstandard
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from pipeline.errors import RequestError
 
 T = TypeVar("T")
 _PIECE = 1 << 18  # bytes given to the socket at a time
+STALLED = 300.0  # seconds after which a reader that takes nothing is left
 
 
 class _Packer(Protocol):
@@ -36,8 +37,12 @@ class Stream(StreamingResponse):
         super().__init__(packed, headers=given)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def patiently(message: Message) -> None:
+            async with asyncio.timeout(STALLED):
+                await send(message)
+
         try:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, patiently)
         finally:
             await asyncio.shield(self.let_go())
 

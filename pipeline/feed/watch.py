@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -55,6 +56,7 @@ class Watch:
     reads: Audit
     refusals: Audit
     counters: Counters = field(default_factory=NoCounters)
+    at_end: Callable[[], None] = lambda: None
     open: int = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -117,7 +119,10 @@ class Watch:
             "status": seen.status,
             "seconds": round(seconds, 3),
         }
-        (self.reads if state.get("role") else self.refusals).write(facts)
+        try:
+            (self.reads if state.get("role") else self.refusals).write(facts)
+        except OSError as error:
+            self.log.error("a read could not be written down", folder="audit", error=error.strerror)
 
 
 class _Body:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 
 from pipeline.clock import Clock
@@ -40,10 +41,10 @@ class Landing:
 
 def scan(landing: Path, sources: Iterable[Source]) -> Landing:
     """List landing/, subfolders too. Links, pipes and devices are never followed or opened."""
-    patterns = [(source, source.files) for source in sources]
+    takers_of = _takers(tuple((source.name, tuple(source.files)) for source in sources))
     result = Landing()
     for found in sorted(_walk(landing, ""), key=lambda file: file.name):
-        takers = [source.name for source, globs in patterns if _matches(found.name, globs)]
+        takers = takers_of(found.name)
         if len(takers) == 1:
             result.by_source.setdefault(takers[0], []).append(found)
         elif takers:
@@ -51,6 +52,17 @@ def scan(landing: Path, sources: Iterable[Source]) -> Landing:
         else:
             result.unmatched.append(found)
     return result
+
+
+@lru_cache(maxsize=4)
+def _takers(patterns: tuple[tuple[str, tuple[str, ...]], ...]) -> Callable[[str], list[str]]:
+    """The names of the sources that take a file. Remembered: with many sources and files the matching is the cost."""
+
+    @lru_cache(maxsize=100_000)
+    def takers(name: str) -> list[str]:
+        return [source for source, globs in patterns if _matches(name, globs)]
+
+    return takers
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

@@ -210,7 +210,7 @@ def _quarantine(database: Database, project: Project, sheet: Sheet) -> None:
 def _checks(database: Database, project: Project, sheet: Sheet) -> None:
     rows = database.rows(
         "SELECT table_name, coalesce(dimension, 'other'), severity, outcome, count(*), "
-        "count(*) FILTER (run_id = last), count(*) FILTER (run_id = last AND check_name LIKE 'anomaly%') FROM (SELECT *, "
+        "count(*) FILTER (run_id = last), count(*) FILTER (run_id = last AND check_name LIKE 'unusual.%') FROM (SELECT *, "
         "max(run_id) OVER (PARTITION BY table_name) AS last FROM ledger.checks) GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"
     )
     totals: dict[tuple[str, ...], int] = {}
@@ -228,8 +228,8 @@ def _checks(database: Database, project: Project, sheet: Sheet) -> None:
         odd[table] = odd.get(table, 0) + (odd_ones if good == "failed" else 0)
     _add_all(sheet, "checks_total", totals)
     _add_all(sheet, "contract_checks", last)
-    for table, many in odd.items():
-        sheet.add("anomalies", many, table.partition(".")[0], table)
+    for table in (*project.graph.sources, *project.graph.models):
+        sheet.add("anomalies", odd.get(table, 0), table.partition(".")[0], table)
 
 
 def _add_all(sheet: Sheet, name: str, values: dict[tuple[str, ...], Any]) -> None:

@@ -199,7 +199,8 @@ def _trust(fields: Fields) -> Page:
         "Data trust",
         [*_slicer(fields, "Table", "_freshness.table")],
         [
-            *_card(fields, "Published At"), *_card(fields, "Hours Since Publication"), *_card(fields, "Checks Failed"),
+            *_card(fields, "Published At"), *_card(fields, "Hours Since Publication"), *_card(fields, "Contracts"),
+            *_card(fields, "Checks Failed"),
             *_card(fields, "Rows Quarantined"),
         ],
         [

@@ -20,8 +20,8 @@ _SHARE = re.compile(r"(^|_)(rate|share)$")
 
 
 def is_hidden(column: Column, table: Table, catalog: Catalog) -> bool:
-    """Surrogate keys, and the end of a reference that its other end shows better."""
-    if column.source.endswith("_key"):
+    """Surrogate keys, tokens for joins, and the end of a reference that its other end shows better."""
+    if column.source.endswith(("_key", "_token")):
         return True
     return any(one.table == table.source and one.column == column.source for one in catalog.references)
 

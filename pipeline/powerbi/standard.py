@@ -137,6 +137,10 @@ STANDARD = (
         "When the version that is shown was published (UTC)",
     ),
     Standard(
+        "Contracts", "_feed", "MAX({_feed.contract_status})", "", "Data trust",
+        "kept, or withheld: a newer state failed its checks and was not published",
+    ),
+    Standard(
         "Checks Failed", "_freshness", "SUM({_freshness.checks_failed}) + 0", COUNT, "Data trust",
         "Checks of the contracts that failed in the last good run",
     ),

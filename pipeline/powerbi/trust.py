@@ -22,6 +22,11 @@ def _feed() -> Table:
         columns=(
             Column("version", "Version", "VARCHAR", "The published version"),
             Column("published_at", "Published", "TIMESTAMP", "When it was published (UTC)"),
+            Column(
+                "contract_status", "Contract Status", "VARCHAR", "kept, or withheld: a newer state failed its checks"
+            ),
+            Column("last_run", "Last Run", "VARCHAR", "How the last run ended"),
+            Column("last_good_run_at", "Last Good Run", "VARCHAR", "When the last good run ended (UTC)"),
         ),
         key=("version",),
     )

@@ -189,7 +189,7 @@ def soda_text(contract: Contract, checks: tuple[Check, ...], condition: str | No
     for column in data["columns"]:
         if not column["checks"]:
             del column["checks"]
-    return data
+    return {key: value for key, value in data.items() if value or key == "columns"}
 
 
 def _path(item: dict[str, Any], column: str | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 
 from pipeline.errors import ProjectError, UsageError
@@ -48,8 +49,7 @@ class Graph:
 
     def sources_of(self, name: str) -> list[str]:
         """The sources a table is made of, in order."""
-        above = self.upstream([name])
-        return [table for table in self.order if table in above and table in self.sources]
+        return sorted((table for table in self.upstream([name]) if table in self.sources), key=self._place.__getitem__)
 
     def operation(self, name: str) -> Operation | None:
         """How a model that takes row by row from a source, or from a table that keeps all its rows, hears of deletes."""
@@ -64,7 +64,19 @@ class Graph:
 
     def readers(self, name: str) -> list[str]:
         """The models that read a table."""
-        return [other for other in self.models if name in self.models[other].inputs]
+        return list(self._readers.get(name, ()))
+
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.order)}
+
+    @cached_property
+    def _readers(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for other, model in self.models.items():
+            for name in dict.fromkeys(model.inputs):
+                found.setdefault(name, []).append(other)
+        return found
 
     def watched(self, name: str) -> bool:
         """Whether an incremental model asks which rows of a table have changed."""

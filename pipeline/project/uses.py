@@ -115,7 +115,13 @@ def _query(query: exp.Expr, scope: _Scope) -> Found:
         return _side_by_side(query, scope)
     if isinstance(query, exp.Select):
         return _select(query, scope)
-    return Found({EVERY: merged(_uses(part, scope) for part in query.iter_expressions())})
+    return Found({EVERY: _everything(query, scope)})
+
+
+def _everything(node: exp.Expr, scope: _Scope) -> Uses:
+    """What a part of the SQL that is not understood may show: each column it names, each table it reads."""
+    tables = (_whole(_plain_source(table, scope)) for table in node.find_all(exp.Table) if table is not node)
+    return merged([*tables, *(_all(_uses(column, scope), "transform") for column in node.find_all(exp.Column))])
 
 
 def _with_ctes(query: exp.Expr, scope: _Scope) -> Mapping[str, Found]:
@@ -149,11 +155,22 @@ def _select(select: exp.Select, scope: _Scope) -> Found:
         inner.sources[node.alias_or_name] = _source(node, inner)
     columns: dict[str, Uses] = {}
     for projection in select.selects:
-        name = EVERY if projection.is_star else projection.alias_or_name
-        columns[name] = merged([columns.get(name, {}), _uses(projection, inner)])
+        many = _is_many(projection)
+        name = EVERY if many else projection.alias_or_name
+        columns[name] = merged([columns.get(name, {}), _all_of(inner) if many else _uses(projection, inner)])
     conditions = [_uses(node, inner) for node in _deciding(select)]
     below = [source.conditions for source in inner.sources.values()]
     return Found(columns, merged([inner.conditions, *below, *(_all(uses, "condition") for uses in conditions)]))
+
+
+def _is_many(projection: exp.Expr) -> bool:
+    """Whether a projection stands for columns that it does not name: `*`, `* LIKE 'e%'`, COLUMNS(...)."""
+    stars = (star for star in projection.find_all(exp.Star) if not isinstance(star.parent, exp.Count))
+    return projection.find(exp.Columns) is not None or any(stars)
+
+
+def _all_of(scope: _Scope) -> Uses:
+    return merged(_whole(source) for source in scope.sources.values())
 
 
 def _read_from(select: exp.Select) -> Iterator[exp.Expr]:
@@ -185,12 +202,15 @@ def _plain_source(node: exp.Expr, scope: _Scope) -> Found:
             return scope.queries.get(node.name, Found({}))
         name = f"{node.db}.{node.name}"
         columns: dict[str, Uses] = {column: {(name, column): "copy"} for column in scope.tables.get(name, ())}
+        alias = node.args.get("alias")
+        names = [column.name for column in alias.args.get("columns") or ()] if alias is not None else []
+        columns.update(zip(names, list(columns.values()), strict=False))  # bronze.people AS p(a, b)
         return _Base(columns, table=name)
     if isinstance(node, exp.Subquery):
         return _query(node, scope)
     if isinstance(node, exp.Lateral) and isinstance(node.this, exp.Subquery):
         return _query(node.this, scope)
-    return Found({EVERY: merged(_all(_uses(part, scope), "transform") for part in node.iter_expressions())})
+    return Found({EVERY: _everything(node, scope)})
 
 
 # ---------------------------------------------------------------- expressions
@@ -198,8 +218,10 @@ def _uses(node: exp.Expr, scope: _Scope) -> Uses:
     """The columns an expression is made of, each by how much of it shows."""
     if isinstance(node, exp.Column):
         return _column(node, scope)
-    if isinstance(node, exp.Star):
-        return merged(_whole(source) for source in scope.sources.values())
+    if isinstance(node, exp.Star | exp.Columns | exp.PositionalColumn):
+        return _all_of(scope)
+    if isinstance(node, exp.TableColumn):  # a whole row as one value
+        return _row(node.name, scope)
     if isinstance(node, exp.Query | exp.Subquery):
         found = _query(node, _Scope(scope.sources, scope.queries, scope.tables, scope))
         scope.conditions = merged([scope.conditions, found.conditions])
@@ -220,7 +242,8 @@ def _is_mask(node: exp.Expr) -> bool:
 
 
 def _below(node: exp.Expr, scope: _Scope, use: Use) -> Uses:
-    return _all(merged(_uses(part, scope) for part in node.iter_expressions() if not isinstance(part, exp.Star)), use)
+    parts = (part for part in node.iter_expressions() if not isinstance(part, exp.Star))  # count(*) asks for no column
+    return _all(merged(_uses(part, scope) for part in parts), use)
 
 
 def _parts(node: exp.Expr) -> Iterator[tuple[str, exp.Expr]]:
@@ -248,10 +271,19 @@ def _column(column: exp.Column, scope: _Scope | None) -> Uses:
             return merged(_whole(source) for source in sources)
         if alias in at.sources:
             return at.sources[alias].get(column.name)
-        if not alias and column.name in at.sources:  # the whole row as one value
-            return _whole(at.sources[column.name])
         if not alias and at.sources:
             holders = [source for source in at.sources.values() if column.name in source.columns]
             return merged(source.get(column.name) for source in holders or at.sources.values())
         at = at.outer
-    return {}
+    return _row(alias, scope)
+
+
+def _row(alias: str, scope: _Scope | None) -> Uses:
+    """All columns of a source; of every source where none has this name (a field of a struct, say)."""
+    scopes = []
+    while scope is not None:
+        if alias in scope.sources:
+            return _whole(scope.sources[alias])
+        scopes.append(scope)
+        scope = scope.outer
+    return merged(_all_of(one) for one in scopes)

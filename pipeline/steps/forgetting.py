@@ -11,7 +11,8 @@ from pipeline.warehouse.ledger import table_inputs
 
 def forget_changes(project: Project, database: Database) -> None:
     """Forget what changed up to the versions that every reader of a table has taken in."""
-    forget(database, _floors(project, database))
+    if database.value("SELECT count(*) FROM ledger.changes"):
+        forget(database, _floors(project, database))
 
 
 def _floors(project: Project, database: Database) -> dict[str, int]:

@@ -17,7 +17,8 @@ def within(run: Run, task: str, table: str) -> Iterator[None]:
     done, over = Event(), Event()
     own = run.policy.limit_of(table)
     limit = min(own, left)
-    Thread(target=_watch, args=(run, max(limit, 0.0), done, over), daemon=True).start()
+    watcher = Thread(target=_watch, args=(run, max(limit, 0.0), done, over), daemon=True)
+    watcher.start()
     try:
         yield
     except TransientError as error:
@@ -31,6 +32,7 @@ def within(run: Run, task: str, table: str) -> Iterator[None]:
         ) from error
     finally:
         done.set()
+        watcher.join()  # or its last interrupt would end the statement that records the task
 
 
 def _watch(run: Run, limit: float, done: Event, over: Event) -> None:

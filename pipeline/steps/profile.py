@@ -87,7 +87,7 @@ def _surprises(database: Database, tables: list[str]) -> dict[str, list[CheckRec
     found: dict[str, list[CheckRecord]] = {}
     for one in anomalies(pl.DataFrame(rows, schema=schema, orient="row")):
         table, column, measure = one.series.split("|")
-        name = f"unusual.{column}.{measure}" if column else f"unusual.{measure}"
+        name = f"anomaly.{column}.{measure}" if column else f"anomaly.{measure}"
         band = f"expected {one.low:,.6g} to {one.high:,.6g}"
         dimension = "timeliness" if measure == "age" else "completeness" if measure in ("rows", "nulls") else "accuracy"
         record = CheckRecord(name, "anomaly", dimension, "warn", FAILED, one.value, band, None, 0.0)

@@ -20,9 +20,9 @@ from pipeline.project.project import Project
 from pipeline.published import MANIFEST, current, damaged, point_to, read_manifest, sync, versions
 from pipeline.settings import Settings
 from pipeline.steps.context import Run, StepResult
-from pipeline.steps.tables import write_table
+from pipeline.steps.tables import link_table, write_table
 from pipeline.warehouse.database import Database
-from pipeline.warehouse.ledger import TableState, publications, record_publication, table_states
+from pipeline.warehouse.ledger import TableState, newest_publication, publications, record_publication, table_states
 
 
 def publish(run: Run) -> StepResult:
@@ -65,7 +65,12 @@ def _write_tables(
     Beside them the warehouse is checkpointed, after the schema changes of all builds (duckdb#22124).
     """
 
+    types = run.database.columns_in("gold")
+
     def one(model: Model) -> dict[str, Any]:
+        linked = link_table(run, model, states, beside, last, types)
+        if linked is not None:
+            return linked
         own = replace(run, database=run.database.another())
         try:
             return write_table(own, model, states, beside, last)
@@ -94,8 +99,8 @@ def swap(published: Path, version: str) -> None:
 
 def last_publication(database: Database) -> dict[str, Any] | None:
     """The last version written (not rolled back to), with `tables` as a dict."""
-    found = [row for row in publications(database) if row["kind"] != "rollback"]
-    return {**found[-1], "tables": json.loads(found[-1]["tables"])} if found else None
+    found = newest_publication(database)
+    return {**found, "tables": json.loads(found["tables"])} if found else None
 
 
 def remarked(project: Project, version: str) -> bool:

@@ -9,19 +9,21 @@ from pipeline.project.project import Project
 from pipeline.published import current, write_state
 from pipeline.warehouse.database import Database
 
+_WITHHELD = (
+    "AND status = 'withheld' AND run_id > (SELECT coalesce(max(run_id), 0) FROM ledger.runs WHERE version IS NOT NULL)"
+)
 _RUN = "SELECT run_id, flow, status, finished_at, version FROM ledger.runs WHERE finished_at IS NOT NULL"
 
 
 def tell_readers(database: Database, project: Project, now: datetime) -> None:
     """Write the last run, the last good one, a publication that is withheld, and the facts of each gold table."""
     last, good = _run(database, ""), _run(database, "AND status = 'succeeded'")
-    withheld = last if last and last["status"] == "withheld" else None
     state = {
         "written_at": _text(now),
         "version": current(project.settings.published),
         "last_run": last,
         "last_good_run": good,
-        "withheld": withheld,
+        "withheld": _run(database, _WITHHELD),
         "tables": _tables(database, project),
     }
     project.settings.published.mkdir(parents=True, exist_ok=True)
@@ -67,12 +69,11 @@ def _good_runs(database: Database, project: Project) -> dict[str, str | None]:
     ends: dict[str, datetime] = dict(
         database.rows("SELECT flow, max(finished_at) FROM ledger.runs WHERE status = 'succeeded' GROUP BY flow")
     )
-    found: dict[str, str | None] = {}
-    for name in project.graph.layer("gold"):
-        times = [ends[flow.name] for flow in project.flows.values() if name in flow.tables and flow.name in ends]
-        times += [ends[project.flow]] if project.flow in ends else []
-        found[name] = _text(max(times)) if times else None
-    return found
+    latest: dict[str, datetime] = dict.fromkeys(project.graph.order, ends[project.flow]) if project.flow in ends else {}
+    for flow in project.flows.values():
+        if flow.name in ends:
+            latest |= {name: max(ends[flow.name], latest.get(name, ends[flow.name])) for name in flow.tables}
+    return {name: _text(latest.get(name)) for name in project.graph.layer("gold")}
 
 
 def _text(time: datetime | None) -> str | None:

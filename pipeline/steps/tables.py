@@ -48,12 +48,9 @@ class Part:
 def write_table(
     run: Run, model: Model, states: dict[str, TableState], beside: Path, last: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """Write a table into the new version's folder, or link what has not changed. Returns its manifest entry."""
+    """Write a table into the new version's folder; its parts that have not changed are linked. Returns its manifest entry."""
     before = _entry_before(run, model, last)
     described, state = _described(run, model), states[model.name]
-    if before and last and last["tables"].get(model.name) == state.version:
-        _link(run, last["version"], before["files"], beside)
-        return {**before, **described}
     name = model.name.partition(".")[2]
     files = _write_files(run, model, state, beside, last, before)
     sync(beside)
@@ -71,6 +68,27 @@ def write_table(
         "input_files": _input_files(run, model, before),
         "last_batch": run.database.value("SELECT coalesce(max(batch), 0) FROM ledger.files"),
     }
+
+
+def link_table(
+    run: Run,
+    model: Model,
+    states: dict[str, TableState],
+    beside: Path,
+    last: dict[str, Any] | None,
+    types: dict[str, dict[str, str]],
+) -> dict[str, Any] | None:
+    """Link a table that has not changed since the last version. Returns its manifest entry, None if it must be written.
+
+    `types` are those of all gold tables: asked for once, not table by table.
+    """
+    if last is None or last["tables"].get(model.name) != states[model.name].version:
+        return None
+    before = _entry_before(run, model, last)
+    if before is None:
+        return None
+    _link(run, last["version"], before["files"], beside)
+    return {**before, **_told(run, model, types.get(model.name.partition(".")[2], {}))}
 
 
 def _joint_hash(files: Sequence[dict[str, Any]]) -> str:
@@ -224,7 +242,11 @@ def _check_rows(database: Database, model: Model, written: int) -> None:
 
 def _described(run: Run, model: Model) -> dict[str, Any]:
     layer, _, name = model.name.partition(".")
-    columns, personal = run.database.columns(layer, name), run.project.personal
+    return _told(run, model, run.database.columns(layer, name))
+
+
+def _told(run: Run, model: Model, columns: dict[str, str]) -> dict[str, Any]:
+    personal = run.project.personal
     check_told(personal, model, columns)
     return {
         "description": model.header.description,

@@ -145,6 +145,17 @@ class Database:
         )
         return {str(name): str(kind) for name, kind in found}
 
+    def columns_in(self, layer: str) -> dict[str, dict[str, str]]:
+        """table -> column -> type, of all tables of a schema at once."""
+        found: dict[str, dict[str, str]] = {}
+        for table, name, kind in self.rows(
+            "SELECT table_name, column_name, data_type FROM duckdb_columns() "
+            "WHERE database_name = current_database() AND schema_name = ? ORDER BY table_name, column_index",
+            [layer],
+        ):
+            found.setdefault(str(table), {})[str(name)] = str(kind)
+        return found
+
     def same_type(self, one: str, other: str) -> bool:
         """Whether two type names mean the same type to the engine (`int` and `INTEGER`)."""
         return bool(self.value(f"SELECT typeof(CAST(NULL AS {one})) = typeof(CAST(NULL AS {other}))"))
@@ -241,6 +252,7 @@ _PASSING = (
     duckdb.TransactionException,
     duckdb.FatalException,
 )
+_OF_VALUES = (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputException)
 
 
 @contextmanager
@@ -257,8 +269,16 @@ def translated(where: str) -> Iterator[None]:
         raise TransientError(text, where=where, do="check the disk, then run again") from error
     except _PASSING as error:
         raise TransientError(first_line(error), where=where, do="free memory or disk, then run again") from error
+    except _OF_VALUES as error:
+        raise PermanentError(without_values(first_line(error)), where=where) from error
     except duckdb.Error as error:
         raise PermanentError(first_line(error), where=where) from error
+
+
+def without_values(text: str) -> str:
+    """A message about a value, without the value: it may be personal data, and messages go into logs."""
+    text = re.sub(r"with value .* can't be", "with value '' cannot be", text, flags=re.S)
+    return re.sub(r"""['"\[].*['"\]]|['"\[].*$""", "(the value is not shown)", text, flags=re.S)
 
 
 def first_line(error: BaseException) -> str:

@@ -14,11 +14,13 @@ def last_dues(database: Database) -> dict[str, datetime]:
     return {str(flow): due for flow, due in found}
 
 
-def note_dues(database: Database, flow: str, dues: Sequence[tuple[datetime, str]], now: datetime) -> None:
-    """Record times at which a flow was due, each with its state: waiting, skipped or begun (the schedule is watched from then)."""
-    with database.transaction():
-        for due_at, state in dues:
-            database.run("INSERT INTO ledger.due VALUES (?, ?, ?, NULL, ?)", [flow, due_at, state, now])
+def note_dues(database: Database, dues: Sequence[tuple[str, datetime, str]], now: datetime) -> None:
+    """Record (flow, time at which it was due, state), all at once: waiting, skipped, or begun (watched from then)."""
+    database.insert_many(
+        "INSERT INTO ledger.due SELECT flow, due_at, state, NULL, now FROM",
+        ("flow", "due_at", "state", "now"),
+        [(*due, now) for due in dues],
+    )
 
 
 def waiting_dues(database: Database) -> list[tuple[str, datetime]]:

@@ -12,19 +12,27 @@ _OLD_RUNS = (
     "AND run_id <> (SELECT max(run_id) FROM ledger.runs l WHERE l.flow = r.flow) "
     "AND run_id <> (SELECT max(run_id) FROM ledger.runs) AND NOT list_contains(?, coalesce(version, ''))"
 )
+_NOT_LAST = (  # what the last audit of a table found still closes the gate, or opens it
+    "run_id <> coalesce((SELECT max(a.run_id) FROM ledger.audits a WHERE a.table_name = ledger.{0}.table_name), -1)"
+)
 
 
 def forget_history(database: Database, before: datetime, kept_versions: Sequence[str]) -> dict[str, int]:
     """Remove what happened before a time. Returns table -> rows removed.
 
-    The last run of each flow stays, and so do the runs of versions that readers can still see, what is due, promises that
+    The last run of each flow and the last audit of each table stay, and so do the runs of versions that readers can still see, what is due, promises that
     are still broken, and every file: by its hash a file counts once, however late it is delivered again.
     """
     versions = list(kept_versions)
     database.run(f"CREATE OR REPLACE TEMP TABLE old_runs AS {_OLD_RUNS}", [before, versions])
+    old = "run_id IN (FROM temp.old_runs)"
     removed = {
-        table: _delete(database, table, "run_id IN (FROM temp.old_runs)", []) for table in ("tasks", "checks", "runs")
+        "tasks": _delete(database, "tasks", old, []),
+        "checks": _delete(database, "checks", f"{old} AND {_NOT_LAST.format('checks')}", []),
+        "audits": _delete(database, "audits", f"{old} AND {_NOT_LAST.format('audits')}", []),
+        "runs": _delete(database, "runs", old, []),
     }
+    removed["profiles"] = _delete(database, "profiles", "profiled_at < ?", [before])
     database.run("DROP TABLE temp.old_runs")
     removed["deliveries"] = _delete(database, "deliveries", "delivered_at < ?", [before])
     removed["retentions"] = _delete(database, "retentions", "done_at < ?", [before])

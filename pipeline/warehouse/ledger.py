@@ -294,13 +294,21 @@ def accounting(database: Database, run_id: int) -> dict[str, int]:
 
 
 # ---------------------------------------------------------------- publications
+_PUBLICATIONS = "SELECT publication_id, version, kind, run_id, tables, published_at FROM ledger.publications"
+
+
 def publications(database: Database) -> list[dict[str, Any]]:
     """Every publication and rollback, oldest first."""
-    names, _, rows = database.described(
-        "SELECT publication_id, version, kind, run_id, tables, published_at FROM ledger.publications "
-        "ORDER BY publication_id"
-    )
+    names, _, rows = database.described(f"{_PUBLICATIONS} ORDER BY publication_id")
     return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def newest_publication(database: Database) -> dict[str, Any] | None:
+    """The last version written, not rolled back to."""
+    names, _, rows = database.described(
+        f"{_PUBLICATIONS} WHERE kind <> 'rollback' ORDER BY publication_id DESC LIMIT 1"
+    )
+    return dict(zip(names, rows[0], strict=True)) if rows else None
 
 
 def record_publication(

@@ -11,6 +11,7 @@ import pytest
 import zstandard
 from starlette.testclient import TestClient
 
+from pipeline.published import write_state
 from tests.feed.conftest import Asker
 from tests.feed.published import SHOP, Published
 
@@ -241,6 +242,33 @@ def test_rows_whose_declared_key_is_not_one_are_still_paged_once_each(tmp_path: 
             assert rows[0].keys() == {"k", "n"}
 
 
+def test_a_link_to_a_key_that_is_not_unique_is_refused_before_rows_double(tmp_path: Any) -> None:
+    made = Published(tmp_path)
+    made.publish({
+        "dim": {"key": ["k"], "sql": "SELECT i % 5 AS k, i AS n FROM range(10) t(i)"},
+        "fact": {"key": ["id"], "foreign_keys": {"k": "gold.dim.k"}, "sql": "SELECT i AS id, i % 5 AS k FROM range(9) t(i)"},
+    })  # fmt: skip
+    with TestClient(made.app()) as client:
+        for query in ("$filter=dim/n gt 1", "$orderby=dim/n", "$expand=dim", "$apply=groupby((dim/n))", "$compute=dim/n as n"):
+            assert client.get(f"/odata/v4/fact?{query}").status_code == 501
+        assert client.get("/odata/v4/fact/$count?$filter=dim/n gt 1").status_code == 501
+        assert len(client.get("/odata/v4/dim?$expand=fact&$orderby=n").json()["value"]) == 10
+
+
+def test_s5_pages_are_smaller_where_rows_bring_rows(tmp_path: Any) -> None:
+    made = Published(tmp_path)
+    made.publish({
+        "dim": {"key": ["k"], "sql": "SELECT i AS k FROM range(1500) t(i)"},
+        "fact": {"key": ["id"], "foreign_keys": {"k": "gold.dim.k"}, "sql": "SELECT i AS id, i % 1500 AS k FROM range(150000) t(i)"},
+    })  # fmt: skip
+    with TestClient(made.app()) as client:
+        sizes = [
+            len(client.get(f"/odata/v4/{address}").json()["value"])
+            for address in ("fact?$expand=dim&$top=1500", "dim?$expand=fact($top=1)", "fact?$expand=dim($expand=fact($top=1))", "dim?$expand=*", "dim")
+        ]
+        assert sizes == [1500, 500, 500, 500, 1500]
+
+
 # ---------------------------------------------------------------- $batch
 def test_batch_in_json(odata: Asker) -> None:
     asked = [
@@ -277,3 +305,26 @@ def test_batches_that_are_none(odata: Asker, body: bytes, kind: str, status: int
 def test_dates_of_every_month_compare(odata: Asker) -> None:
     for month in (1, 2):
         assert {date.fromisoformat(row["order_date"]).month for row in odata.rows(f"fact_orders?$filter=month(order_date) eq {month}")} == {month}
+
+
+# ---------------------------------------------------------------- the feed's own tables
+def test_f3_freshness_and_what_is_withheld_are_tables_of_the_feed(tmp_path: Any) -> None:
+    made = Published(tmp_path)
+    made.publish(SHOP)
+    run = {"run_id": 7, "flow": "all", "status": "withheld", "ended_at": "2024-05-02T06:00:00Z", "version": None}
+    tables = {"fact_orders": {"built_at": "2024-05-01T05:00:00Z", "last_good_run": None, "checks_failed": 2, "rows_quarantined": 3}}
+    write_state(made.settings.published, {"last_run": run, "last_good_run": None, "withheld": run, "tables": tables})
+    with TestClient(made.app()) as client:
+        names = [item["name"] for item in client.get("/odata/v4/").json()["value"]]
+        assert names[-2:] == ["_feed", "_freshness"]
+        (feed,) = client.get("/odata/v4/_feed").json()["value"]
+        assert (feed["version"], feed["published_at"], feed["contract_status"]) == ("000001", "2024-05-02T06:00:00Z", "withheld")
+        rows = client.get("/odata/v4/_freshness?$orderby=checks_failed desc&$filter=version eq '000001'").json()["value"]
+        assert len(rows) == len(SHOP)
+        assert rows[0] == {
+            "table": "fact_orders", "version": "000001", "built_at": "2024-05-01T05:00:00Z", "data_through": "2024-02-19",
+            "last_good_run": None, "checks_failed": 2, "rows_quarantined": 3,
+        }  # fmt: skip
+        assert client.get("/odata/v4/_freshness('dim_date')/data_through/$value").text == "2024-02-29"
+        assert client.get("/odata/v4/_freshness/$count").text == "5"
+        assert "etag" not in client.get("/odata/v4/_freshness").headers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import requests
 from odata import ODataService
 
+from pipeline.feed.work import Limits
 from tests.feed.published import Published, served
 
 # What Power Query's OData.Feed sends
@@ -104,3 +106,50 @@ def test_a_client_from_npm_filters_orders_counts_and_pages(root: str, tmp_path: 
     script = Path(__file__).with_name("client.mjs")
     done = subprocess.run(["node", str(script), root], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
     assert json.loads(done.stdout) == {"found": ["O0053", "O0161", "O0025", "O0133", "O0105"], "one": 0.37, "count": 33, "rows": 200}
+
+
+def test_a_reader_that_goes_away_gives_its_turn_back(tmp_path: Path) -> None:
+    made = Published(tmp_path)
+    made.publish({"large": {"key": ["k"], "sql": "SELECT i AS k, repeat('x', 200) AS text FROM range(300000) t(i)"}})
+    with served(made.app(limits=Limits(at_once=1, patience=10))) as address:
+        with httpx.Client(base_url=address) as client, client.stream("GET", "/odata/v4/large", headers={"Prefer": "odata.maxpagesize=300000"}) as answer:
+            assert next(answer.iter_raw())
+        for _ in range(3):
+            assert httpx.get(f"{address}/odata/v4/large/$count", timeout=20).text == "300000"
+
+
+@pytest.mark.parametrize("publications", [10, pytest.param(100, marks=pytest.mark.slow)])
+def test_f1_readers_during_publications_see_one_version_each(tmp_path: Path, publications: int) -> None:
+    made = Published(tmp_path)
+    tables = {"t": {"key": ["k"], "sql": "SELECT i AS k, {} AS version FROM range(3000) t(i)"}}
+
+    def publish(number: int) -> None:
+        made.publish({"t": {**tables["t"], "sql": tables["t"]["sql"].format(number)}})
+
+    publish(1)
+    seen: list[set[int]] = []
+    over = threading.Event()
+    with served(made.app()) as address:
+
+        def read() -> None:
+            with httpx.Client(headers={"Prefer": "odata.maxpagesize=500"}, timeout=30) as client:
+                while not over.is_set():
+                    where, found, rows = f"{address}/odata/v4/t", set[int](), 0
+                    while where:
+                        answer = client.get(where)
+                        assert answer.status_code == 200, answer.text
+                        body = answer.json()
+                        found |= {row["version"] for row in body["value"]} | {int(answer.headers["goldfeed-version"])}
+                        rows, where = rows + len(body["value"]), body.get("@odata.nextLink", "")
+                    assert rows == 3000
+                    seen.append(found)
+
+        readers = [threading.Thread(target=read) for _ in range(2)]
+        for reader in readers:
+            reader.start()
+        for number in range(2, 2 + publications):
+            publish(number)
+        over.set()
+        for reader in readers:
+            reader.join()
+    assert seen and all(len(found) == 1 for found in seen)

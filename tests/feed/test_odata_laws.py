@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import string
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import quote
 
@@ -11,11 +14,14 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.testclient import TestClient
 
+from pipeline.feed.catalog import Catalog
 from tests.feed.conftest import Asker
-from tests.feed.published import SHOP
+from tests.feed.published import SHOP, Published
 
-CALM = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SOAK = int(os.environ.get("GOLDFEED_SOAK_EXAMPLES", "0"))  # more of them, for `make soak`
+CALM = settings(max_examples=max(120, SOAK), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 Pair = tuple[str, pl.Expr]  # a condition, and what it means
 COMPARISONS = {"gt": "gt", "ge": "ge", "lt": "lt", "le": "le"}
 
@@ -136,11 +142,59 @@ def test_count_tells_the_number_of_rows_of_any_filter(odata: Asker, orders: pl.D
     answer = odata.client.get("/odata/v4/fact_orders/$count", params={"$filter": pair[0]})
     assert int(answer.text) == orders.filter(pair[1]).height
 
+@pytest.fixture(scope="module")
+def few(shop_feed: Published) -> Iterator[Asker]:
+    """One who sees the paid orders and those of status null only."""
+
+    def role(catalog: Catalog) -> Catalog:
+        orders = replace(catalog.tables["fact_orders"], condition="coalesce(status, 'paid') = 'paid'")
+        return replace(catalog, tables={**catalog.tables, "fact_orders": orders})
+
+    with TestClient(shop_feed.app(role), base_url="http://feed") as client:
+        yield Asker(client)
+
+
+@settings(CALM, max_examples=max(60, SOAK))
+@given(pair=filters)
+def test_a_role_leaves_its_rows_of_what_polars_finds(few: Asker, orders: pl.DataFrame, pair: Pair) -> None:
+    mine = orders.filter(pl.col("status").fill_null("paid") == "paid")
+    assert few.ids(pair[0]) == mine.filter(pair[1])["order_id"].to_list(), pair[0]
+
+
+AGGREGATES = {
+    "$count as n": pl.len().alias("n"),
+    "quantity with sum as q": pl.col("quantity").sum().cast(pl.Int64).alias("q"),
+    "quantity mul customer_key with max as m": (pl.col("quantity") * pl.col("customer_key")).max().cast(pl.Int64).alias("m"),
+    "total with sum as t": (pl.col("cents").sum() / 100).alias("t"),
+    "score with average as a": pl.col("score").mean().alias("a"),
+    "status with countdistinct as d": pl.col("status").n_unique().alias("d"),
+    "order_date with min as f": pl.col("order_date").min().cast(pl.String).alias("f"),
+}
+GROUPS = ["status", "quantity", "is_gift", "order_date", "customer_key"]
+
+
+@settings(CALM, max_examples=max(50, SOAK))
+@given(
+    groups=st.lists(st.sampled_from(GROUPS), min_size=1, max_size=3, unique=True),
+    aggregates=st.lists(st.sampled_from(list(AGGREGATES)), min_size=1, max_size=4, unique=True),
+    pair=leaves,
+)
+def test_any_grouping_gives_the_rows_that_polars_gives(
+    odata: Asker, orders: pl.DataFrame, groups: list[str], aggregates: list[str], pair: Pair
+) -> None:
+    apply = f"filter({pair[0]})/groupby(({','.join(groups)}),aggregate({','.join(aggregates)}))"
+    answer = odata.client.get("/odata/v4/fact_orders", params={"$apply": apply, "$orderby": ",".join(groups)})
+    assert answer.status_code == 200, answer.text
+    grouped = orders.filter(pair[1]).group_by(groups).agg([AGGREGATES[name] for name in aggregates]).sort(groups, nulls_last=False)
+    expected = grouped.with_columns(pl.col(pl.Date).cast(pl.String)).to_dicts()
+    for row, wanted in zip(answer.json()["value"], expected, strict=True):
+        assert row == {name: pytest.approx(value) if isinstance(value, float) else value for name, value in wanted.items()}, apply
+
 
 SORTS = ["status", "score", "is_gift", "total", "quantity", "order_date", "ordered_at", "length(status)", "dim_customers/country", "fact_lines/$count"]
 
 
-@settings(CALM, max_examples=40)
+@settings(CALM, max_examples=max(40, SOAK))
 @given(
     sorts=st.lists(st.tuples(st.sampled_from(SORTS), st.sampled_from(["", " desc", " asc"])), max_size=3, unique_by=lambda item: item[0]),
     size=st.integers(4, 90),
@@ -181,7 +235,7 @@ texts = st.one_of(
 NAMES = ["$filter", "$orderby", "$select", "$expand", "$apply", "$compute", "$search", "$top", "$skip", "$count", "$format", "$skiptoken", "@p"]
 
 
-@settings(CALM, max_examples=300)
+@settings(CALM, max_examples=max(300, SOAK))
 @given(options=st.lists(st.tuples(st.sampled_from(NAMES), texts), min_size=1, max_size=3), path=st.sampled_from(["fact_orders", "dim_customers(1)", "fact_orders/$count", "$metadata", ""]))
 def test_no_query_gives_a_500(odata: Asker, options: list[tuple[str, str]], path: str) -> None:
     query = "&".join(f"{name}={quote(text.encode('utf-8', 'ignore'))}" for name, text in options)
@@ -192,14 +246,14 @@ def test_no_query_gives_a_500(odata: Asker, options: list[tuple[str, str]], path
         assert "combination of types" not in answer.text, query  # what DuckDB refuses, we should have
 
 
-@settings(CALM, max_examples=150)
+@settings(CALM, max_examples=max(150, SOAK))
 @given(path=st.one_of(st.text(max_size=30), st.lists(st.sampled_from(["fact_orders", "(", ")", "'O0001'", "/", "$value", "$count", "quantity", "dim_customers", "@", "000001", "1", "%", "order_id="]), max_size=8).map("".join)))
 def test_no_path_gives_a_500(odata: Asker, path: str) -> None:
     answer = odata.get(quote(path.encode("utf-8", "ignore"), safe="/()'=$@,"))
     assert answer.status_code in (200, 204, 307, 400, 404, 410, 501), (path, answer.text)
 
 
-@settings(CALM, max_examples=100)
+@settings(CALM, max_examples=max(100, SOAK))
 @given(headers=st.dictionaries(st.sampled_from(["Accept", "Prefer", "OData-Version", "OData-MaxVersion", "If-None-Match", "Accept-Encoding"]), st.text(alphabet=string.printable[:-6], max_size=40)))
 def test_no_header_gives_a_500(odata: Asker, headers: dict[str, str]) -> None:
     answer = odata.client.get("/odata/v4/fact_orders?$top=1", headers=headers)

@@ -97,6 +97,9 @@ def test_foreign_keys_are_navigation_properties_both_ways(odata: Asker) -> None:
 def test_a_table_without_a_key_that_odata_allows_is_numbered(odata: Asker, tmp_path: Path) -> None:
     assert [row["_row"] for row in odata.rows("log_events")] == list(range(1, 26))
     assert odata.get("log_events(3)").json()["n"] == 2
+    assert [row["_row"] for row in odata.rows("log_events?$filter=what eq 'a'&$select=_row")] == list(range(2, 26, 3))
+    second = odata.get("log_events?$filter=what eq 'a'", prefer="odata.maxpagesize=3").json()["@odata.nextLink"]
+    assert [row["_row"] for row in odata.client.get(second).json()["value"]] == list(range(11, 26, 3))
     made = Published(tmp_path)
     made.publish(ODD)
     with TestClient(made.app()) as client:

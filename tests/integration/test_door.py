@@ -57,7 +57,7 @@ def typed(shop: Shop, *words: str) -> tuple[int, str, str]:
 READS = [
     ("status",), ("history",), ("history", "--limit", "0"), ("plan",), ("quarantine", "list"), ("quarantine", "show", "1"),
     ("quarantine", "show", "99"), ("doctor",), ("query", "--warehouse", "SELECT status, amount FROM silver.orders"),
-    ("query", "--warehouse", "SELECT nothing FROM silver.orders"), ("retry", "1"), ("retry", "77"),
+    ("query", "--warehouse", "SELECT nothing FROM silver.orders"), ("retry", "1"), ("retry", "77"), ("checks",),
 ]  # fmt: skip
 
 
@@ -75,7 +75,7 @@ def test_the_commands_show_the_same_with_and_without_a_service(shop: Shop, serve
 def test_a_run_through_the_service_shows_progress_and_the_same_table_and_json(tmp_path: Path, shop: Shop, serve: Callable[..., Served]) -> None:
     filled(shop)
     twin = Shop(tmp_path / "twin")
-    shutil.copytree(shop.folder, twin.folder)
+    shutil.copytree(shop.folder, twin.folder, dirs_exist_ok=True)
     alone = twin.cli("run")
     served = up(shop, serve)
     through = shop.cli("run")
@@ -238,7 +238,7 @@ def test_k7_a_second_service_on_one_home_is_refused(shop: Shop, serve: Callable[
 def test_another_project_on_the_same_home_is_refused(tmp_path: Path, shop: Shop, serve: Callable[..., Served]) -> None:
     filled(shop)
     other = tmp_path / "other"
-    shutil.copytree(shop.folder, other)
+    shutil.copytree(shop.folder, other, dirs_exist_ok=True)
     up(shop, serve)
     done = Shop(other, shop.home).cli("run")
     assert done.returncode == 2 and "a service runs on" in done.stderr and "give another --home" in done.stderr

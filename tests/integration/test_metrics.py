@@ -25,6 +25,7 @@ from pipeline.project.project import Project
 from pipeline.warehouse.database import Database, open_database
 from tests.conftest import Shop
 from tests.integration.test_service import Served
+from tests.quality.little import agree, attributes
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 CERTIFICATE = """-----BEGIN CERTIFICATE-----
@@ -137,11 +138,28 @@ def test_every_family_shows_once_there_is_something_to_say(shop: Shop) -> None:
     pulse = Pulse(lambda: {"tiny": now}, lambda: now, lambda: {("team", "sent"): 1}, lambda: 2, lambda: 5, counters)
     found = scraped(shop, pulse)
     known = {family.name for family in FAMILIES}
-    absent = {"run_start_timestamp_seconds", "scheduler_lag_timestamp_seconds", "certificate_expiry_timestamp_seconds", "checks_total", "contract_checks", "anomalies"}
+    absent = {"run_start_timestamp_seconds", "scheduler_lag_timestamp_seconds", "certificate_expiry_timestamp_seconds", "checks_total", "contract_checks"}
     assert known - names(found) == {f"goldfeed_{name}" for name in absent}
     assert names(found) <= known
     assert one(found, "feed_requests_total", route="/files/{table}", status="200") == 1
     assert one(found, "next_run_timestamp_seconds", flow="tiny") == now.replace(tzinfo=UTC).timestamp()
+
+
+def test_f3_a_withheld_publication_shows_within_one_scrape_and_goes_with_the_next_good_one(shop: Shop) -> None:
+    shop.drop_orders("orders_1.csv", "1,c,paid,1.00,2024-01-01")
+    agree(shop, "gold.totals", f"- row_count: {{threshold: {{must_be_less_than: 2}}, {attributes('consistency')}}}", counted=False)
+    assert shop.run().status == "succeeded"
+    exporter = exporter_of(shop.project())
+    labels = {"layer": "gold", "table": "gold.totals", "dimension": "consistency", "severity": "error"}
+    assert one(samples(exporter.page()), "contract_checks", outcome="passed", **labels) == 1
+    shop.drop_orders("orders_2.csv", "2,c,shipped,1.00,2024-01-01")
+    assert shop.run().status == "withheld"
+    found = samples(exporter.page())
+    assert one(found, "publication_withheld") == 1 == one(found, "contract_checks", outcome="failed", **labels)
+    assert one(found, "checks_total", layer="gold", dimension="consistency", severity="error", outcome="passed") == 1
+    shop.drop_orders("orders_3.csv", "2,c,paid,1.00,2024-01-02")
+    assert shop.run().status == "succeeded"
+    assert one(samples(exporter.page()), "publication_withheld") == 0
 
 
 def test_a_run_that_is_under_way_and_one_that_is_due_show(shop: Shop) -> None:

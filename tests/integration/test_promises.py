@@ -20,9 +20,9 @@ from pipeline.results import RunResult, TaskResult
 from pipeline.service import Service
 from tests.conftest import Shop
 from tests.integration.test_notify import Receiver, receiver, until
-from tests.integration.test_service import SLOW, Hands, by_hand, free_port, run_with
+from tests.integration.test_service import MADE, SLOW, Hands, by_hand, free_port, run_with, silence
 
-__all__ = ["receiver"]
+__all__ = ["receiver", "silence"]
 HEAD = "name: tiny\nnotify:\n  team: {url_env: TEAM_URL}\nflows:\n  tiny:\n    schedule: '0 2 * * *'\n    retries: 0\n"
 WITH_DAYS = "/* ---\ndescription: x\nkey: [day]\n--- */\nSELECT CAST(updated_at AS DATE) AS day, count(*) AS n FROM silver.orders GROUP BY 1\n"
 
@@ -172,13 +172,13 @@ def test_a_table_may_have_a_limit_and_an_sla_of_its_own(shop: Shop) -> None:
     shop.write("sql/gold/slow.sql", SLOW)
     shop.drop_orders("orders_1.csv", "1,c,paid,1.00,2024-01-01")
     service = Service(shop.project, logger())
+    MADE.append(service)
     service.begin()
     service.run(service.project.flows["tiny"], "test")
     rows = shop.warehouse("SELECT status, error FROM ledger.tasks WHERE table_name = 'gold.slow'")
     assert rows[0][0] == "failed" and "the task took longer than its limit of 0.5 s" in rows[0][1]
     late = shop.warehouse("SELECT table_name, run_id, details FROM ledger.misses WHERE kind = 'sla'")
     assert [row[:2] for row in late] == [("gold.slow", 1)] and "its SLA is 0.1 s" in late[0][2]
-    service.stop.set()
 
 
 def test_a_task_over_its_sla_is_noted_in_the_run(shop: Shop) -> None:

@@ -19,7 +19,9 @@ from pipeline.steps.again import Period
 from pipeline.steps.context import Run
 from pipeline.steps.retain import Removed, retain
 from tests.conftest import ORDERS_YML, SILVER_ORDERS, Shop
-from tests.integration.test_service import Hands, by_hand
+from tests.integration.test_service import Hands, by_hand, silence
+
+__all__ = ["silence"]
 
 NOW = datetime(2024, 3, 1, 12)
 KEEP = "name: tiny\nretention: {bronze: 10d, quarantine: 10d, archive: 10d, ledger: 10d}\n"

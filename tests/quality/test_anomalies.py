@@ -80,6 +80,7 @@ def test_the_verdict_does_not_depend_on_the_unit_or_on_the_order_of_the_rows(
 
 
 # ---------------------------------------------------------------- in a shop
+@pytest.mark.slow
 def test_a_delivery_out_of_line_is_a_warning_with_the_expected_band_and_is_published(shop: Shop) -> None:
     for day in range(17):
         rows = 60 if day == 16 else 12 + day % 3
@@ -89,14 +90,14 @@ def test_a_delivery_out_of_line_is_a_warning_with_the_expected_band_and_is_publi
         result = shop.run(clock=Clock(now=lambda then=then: then))
         assert result.status == "succeeded"
         if day < 16:
-            assert not [note for note in result.notes if "unusual.rows" in note]
+            assert not [note for note in result.notes if "anomaly.rows" in note]
     assert [
         note
         for note in result.notes
-        if note.startswith("unusual: bronze.orders.unusual.rows (completeness): found 60, expected")
+        if note.startswith("unusual: bronze.orders.anomaly.rows (completeness): found 60, expected")
     ]
     found = shop.cli_json("checks", "bronze.orders")
-    row = next(check for check in found if check["check"] == "unusual.rows")
+    row = next(check for check in found if check["check"] == "anomaly.rows")
     assert (row["severity"], row["outcome"], row["value"], row["type"]) == ("warn", "failed", 60, "anomaly")
 
 

@@ -154,6 +154,15 @@ def test_of_a_large_table_row_checks_look_at_the_changed_rows_and_the_others_at_
     assert results(large, "silver.orders")["row_count"]["value"] == 21
 
 
+def test_row_checks_of_columns_alone_are_narrowed_too(large: Shop) -> None:
+    agree(large, "silver.orders", "", NOT_NEGATIVE)
+    large.run()
+    large.drop_orders("orders2.csv", "21,bob,paid,-5.00,2024-01-02")
+    assert large.run().status == "failed"
+    found = {name: (check["rows_looked_at"], check["value"]) for name, check in results(large, "silver.orders").items()}
+    assert found == {"amount.invalid": ("changed", 1), "amount.missing": ("changed", 0), "row_count": ("all", 21)}
+
+
 def test_a_changed_row_that_is_wrong_is_found_and_the_next_audit_looks_at_all_rows(large: Shop) -> None:
     large.drop_orders("orders2.csv", "3,bob,paid,-5.00,2024-01-02")
     assert large.run().status == "failed"

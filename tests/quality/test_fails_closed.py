@@ -144,7 +144,7 @@ finally:
 """
 
 
-@pytest.mark.parametrize("said", ["", "true"])
+@pytest.mark.parametrize("said", ["true", pytest.param("", marks=pytest.mark.slow)])
 def test_soda_never_leaves_the_machine_whatever_the_environment_says(shop: Shop, said: str) -> None:
     agree(shop, "silver.orders", "", NEGATIVE)
     shop.drop_orders("orders1.csv", *GOOD)

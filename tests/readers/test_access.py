@@ -48,6 +48,8 @@ def every_path(desk: Desk) -> list[str]:
     paths = []
     for route in application(desk)[1].routes:
         assert isinstance(route, Route)
+        if "POST" in (route.methods or ()):
+            continue  # $batch; asked below
         values = {name: SAMPLES.get(name, "fact_orders") for name in route.param_convertors}
         path = route.path_format.format(**values)
         paths += [] if path.startswith("/health/") else [path]
@@ -70,9 +72,9 @@ def test_s1_every_route_gives_all_who_are_not_known_the_same_answer(tmp_path: Pa
         *({"headers": token_headers(token)} for token in (expired, revoked, "gf_000000000000_x", "", "gf", revoked + "x")),
         {"headers": {"Authorization": "Digest x"}},
     ]
-    for path in every_path(desk):
-        app = application(desk)[0]
-        with ClientOf(app) as client:
+    app = application(desk)[0]
+    for number, path in enumerate(every_path(desk)):
+        with ClientOf(app, f"127.0.0.{number + 1}") as client:  # each from an address that is not locked yet
             answers = {(a.status_code, a.content, a.headers["www-authenticate"]) for a in (client.get(path, **way) for way in ways)}
         assert len(answers) == 1 and next(iter(answers))[0] == 401, path
 

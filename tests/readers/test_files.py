@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import threading
 from datetime import date
@@ -17,6 +18,7 @@ from pipeline.errors import UsageError
 from pipeline.feed.exports import MEMORY
 from pipeline.feed.snapshot import open_snapshot, sandbox
 from tests.conftest import Shop
+from tests.quality.little import agree, attributes
 from tests.readers.desk import TABLES, Desk, publish
 
 ORDERS = TABLES["fact_orders"][2]
@@ -167,7 +169,8 @@ def test_s11_no_query_changes_what_is_published(desk: Desk, statement: str) -> N
     assert {path: path.read_bytes() for path in desk.published.rglob("*.parquet")} == before
 
 
-def test_f1_readers_during_publications_get_one_version_and_never_fail(tmp_path: Path) -> None:
+@pytest.mark.parametrize("publications", [8, pytest.param(100, marks=pytest.mark.slow)])
+def test_f1_readers_during_publications_get_one_version_and_never_fail(tmp_path: Path, publications: int) -> None:
     desk = Desk(tmp_path).with_users("root", "anna")
     publish(desk.published, "000001", _marked(1))
     wrong: list[str] = []
@@ -179,16 +182,16 @@ def test_f1_readers_during_publications_get_one_version_and_never_fail(tmp_path:
             while not stop.is_set():
                 answer = client.get(path)
                 version = answer.headers.get("goldfeed-version", "")
-                marks = {line.partition(',')[0] for line in answer.text.splitlines()[1:]}
+                marks = set(re.findall(r'(?:^|"mark":)(\d+)', answer.text, re.MULTILINE))
                 if answer.status_code != 200 or len(marks) != 1 or int(next(iter(marks))) != int(version) or version < last:
                     wrong.append(f"{answer.status_code} {version} after {last} {sorted(marks)[:3]}")
                 last = version
 
     with desk.serving():
-        readers = [threading.Thread(target=read, args=(name, path)) for name, path in (("root", "/files/t.csv"), ("anna", "/files/fact_orders.csv"))]
+        readers = [threading.Thread(target=read, args=(name, path)) for name, path in (("root", "/files/t.csv"), ("anna", "/files/fact_orders.csv"), ("root", "/odata/v4/t"), ("anna", "/odata/v4/fact_orders?$select=mark"))]
         for reader in readers:
             reader.start()
-        for number in range(2, 26):
+        for number in range(2, publications + 2):
             publish(desk.published, f"{number:06d}", _marked(number))
             if number > 4:
                 shutil.rmtree(desk.published / f"{number - 4:06d}")
@@ -214,3 +217,21 @@ def test_a_run_tells_readers_how_fresh_its_tables_are(shop: Shop) -> None:
     assert found["last_run"]["status"] == "succeeded" and found["withheld"] is None
     assert days["last_good_run"] == found["last_good_run"]["ended_at"] and days["built_at"].startswith(str(date.today().year))
 
+
+
+def test_f3_a_publication_that_is_withheld_can_be_seen_by_readers(shop: Shop) -> None:
+    agree(shop, "gold.totals", "", f"- name: amount\n  checks: [{{invalid: {{valid_max: 50, {attributes()}}}}}]")
+    shop.drop_orders("orders_1.csv", "1,c,paid,1.00,2024-01-05")
+    assert shop.run().version == "000001"
+    desk = Desk(shop.home).with_users("root")
+    with desk.serving(), desk.client("root") as root:
+        assert root.get("/files/_freshness").json()["withheld"] is None
+        shop.drop_orders("orders_2.csv", "2,c,paid,500.00,2024-01-05")
+        assert shop.run().status == "withheld"
+        found = root.get("/files/_freshness").json()
+        assert (found["version"], found["withheld"]["run_id"], found["last_good_run"]["run_id"]) == ("000001", 2, 1)
+        assert found["tables"][0]["checks_failed"] == 1
+        assert root.get("/files/totals.csv").text.splitlines()[1] == "paid,1,1.00"
+        shop.drop_orders("orders_3.csv", "2,c,paid,5.00,2024-01-06")
+        assert shop.run().status == "succeeded"
+        assert root.get("/files/_freshness").json()["withheld"] is None

@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from starlette.requests import Request
@@ -148,6 +149,34 @@ def test_an_export_over_its_time_ends_with_504_and_leaves_nothing(tmp_path: Path
     assert refused.value.status == 504 and not list((tmp_path / "tmp/exports").glob(".*.new"))
 
 
+def test_k6_what_is_being_written_ends_at_once_when_the_feed_stops(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    publish(desk.published, "000001")
+    snapshot, made = open_snapshot(desk.settings), Exports(desk.settings)
+    endless = "(SELECT count(*) AS n FROM range(100000000000) a, range(1000) b WHERE (a.range * b.range) % 7 = 11)"
+
+    async def ask() -> None:
+        asking = asyncio.create_task(made.get(snapshot, Wanted("t", "h", endless, (), "parquet")))
+        await asyncio.sleep(0.5)
+        began = time.monotonic()
+        await asyncio.to_thread(made.close)
+        with pytest.raises(RequestError):
+            await asking
+        assert time.monotonic() - began < 5
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("name", ["x' OR '1'='1", "fact_orders; DROP TABLE x", "../../../etc/passwd", "%2e%2e%2fmanifest", "fact_orders\x00", "FACT_ORDERS", "read_csv('/etc/passwd')", '"', "fact_orders.parquet", "=1", "\u202e", "*"])
+def test_s3_names_and_versions_that_are_no_names_find_nothing(desk: Desk, name: str) -> None:
+    with desk.client("root", follow_redirects=True) as root:
+        for path in (f"/files/{quote(name, safe='')}.csv", f"/files/{quote(name, safe='')}/year=2024/month=01.csv", f"/files/{quote(name, safe='')}/", f"/files/fact_orders/year={quote(name, safe='')}/month=01.csv"):
+            answer = root.get(path)
+            assert answer.status_code == 404 and set(answer.json()["error"]) == {"code", "message"}, path
+        assert root.get("/files/fact_orders.csv", params={"version": name}).status_code == 410
+    assert not [line for line in desk.log.lines if line[0] == "a request failed"]
+
+
 def test_a_version_removed_before_it_is_sent_answers_410(tmp_path: Path) -> None:
     desk = Desk(tmp_path).with_users("root")
     publish(desk.published, "000001")
@@ -186,6 +215,19 @@ def test_s12_the_audit_says_who_read_what_and_survives_a_restart(tmp_path: Path)
     assert "salaries" not in json.dumps(lines) and [path.name for path in desk.settings.audit.iterdir()] == ["reads-000001.jsonl"]
 
 
+def test_s12_the_audit_has_table_and_rows_of_odata_and_no_key(tmp_path: Path) -> None:
+    desk = Desk(tmp_path).with_users("anna")
+    publish(desk.published, "000001")
+    with desk.serving(), desk.client("anna") as anna:
+        for path in ("fact_orders?$top=7", "fact_orders(2)", "fact_orders/$count", "dim_customers", "salaries", "nothing(3)"):
+            anna.get(f"/odata/v4/{path}")
+    lines = desk.audit()
+    assert [(line["table"], line["rows"]) for line in lines] == [
+        ("fact_orders", 7), ("fact_orders", None), ("fact_orders", None), ("dim_customers", 20), (None, None), (None, None)
+    ]  # fmt: skip
+    assert {line["route"] for line in lines} == {"/odata/v4/{rest:path}"}
+
+
 def test_s12_refusals_are_kept_apart_and_without_the_name_that_was_tried(tmp_path: Path) -> None:
     desk = Desk(tmp_path).with_users("root")
     with desk.serving(), desk.client(SECRET, "x") as nobody, desk.client("root", "wrong") as wrong:
@@ -207,6 +249,15 @@ def test_s12_the_audit_is_bounded_and_only_ever_appended_to(tmp_path: Path) -> N
     again = Audit(tmp_path, "reads", 12_000_000)
     again.write({"n": 100})
     assert files[-1].read_bytes() == before + b'{"n":100}\n'
+
+
+def test_s12_a_reader_is_answered_and_the_log_told_when_nothing_can_be_written_down(tmp_path: Path) -> None:
+    desk = Desk(tmp_path).with_users("root")
+    publish(desk.published, "000001")
+    desk.settings.audit.write_text("in the way")
+    with desk.serving(), desk.client("root") as root:
+        assert root.get("/files/fact_orders.csv").status_code == 200
+    assert ("a read could not be written down", {"folder": "audit", "error": "File exists"}) in desk.log.lines
 
 
 def test_counters_hear_of_every_request_but_those_for_health(tmp_path: Path) -> None:

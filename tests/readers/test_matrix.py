@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import zipfile
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import nanoarrow
 import polars
 import pytest
 
 from pipeline.errors import ProjectError
-from pipeline.feed.catalog import catalog_of
+from pipeline.feed.catalog import Column, Table, catalog_of
 from pipeline.feed.roles import role_of
+from pipeline.feed.serving import Parts
+from pipeline.powerbi.web import routes
 from pipeline.project.role import RoleFile, condition_for, parse_condition
 from pipeline.published import read_manifest
 from tests.conftest import Shop
-from tests.readers.desk import HIDDEN, ROLES, SECRET, TABLES, USERS, Desk, publish
+from tests.readers.desk import HIDDEN, PASSWORD, ROLES, SECRET, TABLES, USERS, Desk, publish
 
 COLUMNS = {
     "dim_customers": ["customer_key", "city", "email", "email_masked"],
@@ -125,6 +130,105 @@ def test_s6_no_value_is_in_the_log_or_the_audit(desk: Desk) -> None:
         nobody.get("/files/")
     written = "".join(path.read_text() for path in desk.settings.audit.iterdir()) + json.dumps(desk.log.lines)
     assert SECRET not in written and HIDDEN not in written
+
+
+# ---------------------------------------------------------------- OData: by name, by filter, by order, by expansion
+def ways_to(table: str, column: str) -> list[str]:
+    """Every way to ask OData for a column."""
+    options = (
+        "$select={}", "$filter={} ne null", "$filter=contains({},'a')", "$orderby={}", "$compute={} as x", "$apply=groupby(({}))",
+        "$apply=aggregate({} with countdistinct as n)", "$apply=filter({} ne null)/aggregate($count as n)", "$expand={}",
+    )  # fmt: skip
+    return [*(f"{table}?{option.format(column)}" for option in options), f"{table}(1)/{column}", f"{table}(1)/{column}/$value"]
+
+
+@pytest.mark.parametrize("name", USERS)
+def test_s4_odata_knows_no_more_of_a_hidden_column_than_of_one_that_there_is_not(desk: Desk, name: str) -> None:
+    nothing, answers = "no_such_name", []
+    with desk.client(name) as client:
+        for table, columns in COLUMNS.items():
+            for column in columns:
+                found = [client.get(f"/odata/v4/{way}") for way in ways_to(table, column)]
+                answers += found
+                if column in SEES[name].get(table, []):
+                    assert found[0].status_code == 200 and found[3].status_code == 200
+                    continue
+                other = [client.get(f"/odata/v4/{way}") for way in ways_to(table if table in SEES[name] else nothing, nothing)]
+                shown = [(a.status_code, a.text.replace(column, nothing).replace(table, nothing)) for a in found]
+                assert shown == [(a.status_code, a.text.replace(table, nothing)) for a in other]
+    for answer in answers:
+        values = [word for word in forbidden(name) if word in (SECRET, HIDDEN)]
+        assert answer.status_code in (200, 204, 400, 404, 501) and not [word for word in values if word in answer.text]
+
+
+@pytest.mark.parametrize("name", USERS)
+def test_s4_odata_shows_the_role_and_no_more_in_its_metadata_and_its_rows(desk: Desk, name: str) -> None:
+    paths = ["", "$metadata", "$metadata?$format=json", "_freshness", "_feed", *(f"{table}?$expand=*" for table in SEES[name]), "dim_customers?$search=sentinel", "fact_orders?$search=other"]
+    with desk.client(name) as client:
+        answers = [client.get(f"/odata/v4/{path}") for path in paths]
+    for answer in answers:
+        for word in (*forbidden(name), *([] if "email" in SEES[name].get("dim_customers", []) else ['Name="email"'])):
+            assert word not in answer.text, f"{word} in {answer.url}"
+    assert {entry["name"] for entry in answers[0].json()["value"]} == {*SEES[name], "_feed", "_freshness"}
+    assert [row["table"] for row in answers[3].json()["value"]] == list(SEES[name])
+
+
+def test_s4_no_filter_tells_of_rows_that_are_hidden(desk: Desk) -> None:
+    """Order 1 belongs to another, order 999 to nobody: every question on them must end alike."""
+    questions = (
+        "10 div (order_id sub {}) ne null", "10 mod (order_id sub {}) ne null", "length(owner) div (order_id sub {}) ne null", "order_id eq {}",
+        "amount mul 99999999999999 mul (order_id sub {}) ne 0", "cast(concat('x',cast(order_id sub {},Edm.String)),Edm.Int32) eq 1",
+        "year(cast(concat('2024-01-0',cast(order_id sub {},Edm.String)),Edm.Date)) eq 1",
+    )  # fmt: skip
+    with desk.client("anna") as anna:
+        for question in questions:
+            beyond = f"fact_orders/any(o:{re.sub('order_id|amount|owner', lambda found: 'o/' + found[0], question)})"
+            found = [
+                [anna.get(f"/odata/v4/{table}/$count", params={"$filter": text.format(order)}) for order in (1, 999)]
+                for table, text in (("fact_orders", question), ("dim_customers", beyond))
+            ]
+            for hidden, nothing in found:
+                assert (hidden.status_code, hidden.text) == (nothing.status_code, nothing.text), question
+
+
+@pytest.mark.parametrize("condition", ["owner = 'mine'", "owner IN ('mine', 'x', 'y')", "lower(owner) LIKE 'm%' OR i < 0"])
+def test_s4_a_filter_never_meets_the_values_of_hidden_rows(tmp_path: Path, condition: str) -> None:
+    connection = duckdb.connect()
+    rows = "SELECT i, i + 1 AS a, CASE i % 2 WHEN 0 THEN 'mine' ELSE 'theirs' END AS owner FROM range(300000) r(i)"
+    connection.execute(f"COPY ({rows}) TO '{tmp_path}/t.parquet'; CREATE VIEW t AS SELECT * FROM '{tmp_path}/t.parquet'")
+    columns = (Column("i", "BIGINT"), Column("a", "BIGINT"), Column("owner", "VARCHAR"))
+    seen = Table("t", "", ("i",), columns, {}, 300_000, condition).relation
+    for trap in ("owner = 'theirs'", "x.i % 2 = 1"):
+        met = f"CASE WHEN {trap} THEN error('met') ELSE x.i >= 0 END"
+        for shape in (
+            f"SELECT count(*) FROM {seen} x WHERE {met}",
+            f"SELECT count(*) FROM {seen} x JOIN range(1, 300001) d(k) ON x.a = d.k AND {met}",
+            f"SELECT 30000 * count(*) FROM range(10) d(k) WHERE EXISTS (SELECT 1 FROM {seen} x WHERE x.a % 10 = d.k AND {met})",
+        ):
+            assert connection.execute(shape).fetchall() == [(150_000,)]
+
+
+# ---------------------------------------------------------------- the Power BI project
+def test_s4_the_power_bi_project_knows_what_its_reader_may_see(shop: Shop) -> None:
+    shop.write("goldfeed.yml", "name: tiny\nroles:\n  sales: {columns: {totals: [status, orders]}}\n  other: {rows: {totals: \"status = 'sentinel'\"}}\n")
+    shop.drop_orders("orders_1.csv", "1,c,paid,1.00,2024-01-05")
+    assert shop.run().status == "succeeded"
+    project, desk = shop.project(), Desk(shop.home)
+    for user, role in (("root", "admin"), ("read", "reader"), ("slim", "sales")):
+        desk.users.add(user, role, PASSWORD, datetime(2024, 1, 1))
+    manifest = read_manifest(desk.published, "000001")
+    manifest["tables"]["totals"]["columns"][2]["pii"] = "amount"
+    (desk.published / "000001/manifest.json").write_text(json.dumps(manifest))
+    texts = {}
+    with desk.serving(Parts(roles=lambda: project.roles, more=routes(lambda: project))):
+        for user in ("root", "read", "slim"):
+            with desk.client(user) as client:
+                answer = client.get("/powerbi/goldfeed.pbip.zip")
+            files = zipfile.ZipFile(io.BytesIO(answer.content))
+            texts[user] = "".join(files.read(name).decode() for name in files.namelist())
+            assert answer.headers["goldfeed-version"] == "000001" and f":{desk.port}/odata/v4" in texts[user]
+    assert ["Amount" in texts[user] or "amount" in texts[user] for user in ("root", "read", "slim")] == [True, False, False]
+    assert "sentinel" in texts["root"] and "sentinel" not in texts["slim"]
 
 
 # ---------------------------------------------------------------- roles as functions of a catalog

@@ -34,9 +34,9 @@ def stack() -> Iterator[None]:
     if shutil.which("docker") is None:
         pytest.skip("no docker here")
     docker("down", "-v", check=False)
-    docker("build")
+    docker("build", "goldfeed")
     os.environ["GOLDFEED_DEMO"] = "0"
-    docker("up", "-d", "--wait")
+    docker("up", "-d", "--wait", "goldfeed")
     yield
     docker("down", "-v", check=False)
 
@@ -70,7 +70,7 @@ def test_it_comes_up_healthy_and_killed_three_times_in_a_run_gold_is_the_truth(s
     for pause in (6.0, 3.0, 4.0):  # files are taken once they have been still for five seconds
         time.sleep(pause)
         docker("exec", "-T", "goldfeed", "python", "-c", KILL_SERVE, check=False)
-        docker("up", "-d", "--wait")
+        docker("up", "-d", "--wait", "goldfeed")
     wait_for("SELECT count(*) FROM fact_orders", truth["overall"]["orders"], 120)
     wait_for("SELECT CAST(sum(revenue) AS VARCHAR) FROM mart_daily_kpis", truth["overall"]["revenue"])
     statuses = json.loads(inside("goldfeed", "history", "--json"))["runs"]
@@ -86,7 +86,7 @@ def test_what_is_dropped_into_its_volume_is_taken_in(stack: None) -> None:
 def test_killed_it_comes_back_with_the_same_version(stack: None) -> None:
     before = inside("readlink", "/data/published/current")
     docker("kill", "-s", "KILL", "goldfeed")
-    docker("up", "-d", "--wait")
+    docker("up", "-d", "--wait", "goldfeed")
     assert inside("readlink", "/data/published/current") == before
 
 
@@ -94,7 +94,7 @@ def test_k6_it_stops_within_its_grace(stack: None) -> None:
     began = time.monotonic()
     docker("stop", "goldfeed")
     assert time.monotonic() - began < 14
-    docker("up", "-d", "--wait")
+    docker("up", "-d", "--wait", "goldfeed")
 
 
 def test_s9_it_runs_without_rights_it_does_not_need(stack: None) -> None:
@@ -113,7 +113,7 @@ def test_the_image_holds_no_build_tools(stack: None) -> None:
 def test_the_demo_shop_drops_its_days_and_a_newcomer_sees_it_move(stack: None) -> None:
     docker("down", "-v")
     os.environ["GOLDFEED_DEMO"] = "1"
-    docker("up", "-d", "--wait")
+    docker("up", "-d", "--wait", "goldfeed")
     wait_for("SELECT count(*) > 0 FROM fact_orders", True)
     days = int(json.loads(inside("goldfeed", "query", "--json", "SELECT count(*) AS n FROM mart_daily_kpis"))[0]["n"])
     wait_for(f"SELECT count(*) > {days} FROM mart_daily_kpis", True, 120)

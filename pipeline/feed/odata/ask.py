@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from urllib.parse import quote, urlencode
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from pipeline.clock import utc_now
@@ -19,6 +20,7 @@ from pipeline.feed.odata.address import segments_of
 from pipeline.feed.odata.model import Model, model_of
 from pipeline.feed.odata.negotiation import check_versions, encoding
 from pipeline.feed.odata.options import Query, query_of
+from pipeline.feed.odata.own import FEED, FRESHNESS, own_entities, own_rows
 from pipeline.feed.odata.refusals import absent, wrong
 from pipeline.feed.odata.scope import Context
 from pipeline.feed.odata.skiptoken import version_in
@@ -39,6 +41,25 @@ class Ask:
     snapshot: Snapshot
     catalog: Catalog
     now: datetime
+    own: tuple[str, str] = ("[]", "[]")
+
+    async def informed(self) -> Ask:
+        """With the rows of the feed's own tables, where they are asked for."""
+        if not self.about_feed:
+            return self
+        name = re.split(r"[(]", self.segments[0])[0]
+        rows = await run_in_threadpool(own_rows, self.feed.freshness, self.snapshot, self.catalog, name)
+        return replace(self, own=rows)
+
+    @property
+    def set_name(self) -> str:
+        """The entity set that the path begins with."""
+        return self.segments[0].partition("(")[0]
+
+    @property
+    def about_feed(self) -> bool:
+        """Whether it is about the feed's own tables, which change without a new version."""
+        return bool(self.segments) and self.segments[0].startswith((FEED, FRESHNESS))
 
     @property
     def feed(self) -> Feed:
@@ -51,7 +72,8 @@ class Ask:
 
     @cached_property
     def model(self) -> Model:
-        return model_of(self.catalog)
+        found = model_of(self.catalog)
+        return replace(found, entities={**found.entities, **own_entities()})
 
     @cached_property
     def sight(self) -> str:
@@ -60,12 +82,12 @@ class Ask:
 
     def context(self) -> Context:
         """For a new statement."""
-        return Context(self.model, self.now)
+        return Context(self.model, self.now, [*self.own])
 
     @property
     def etag(self) -> str | None:
         """Changes with the version, the reader's sight and all that was asked; None where the time matters."""
-        if any("now" in text for text in self.query.given.values()):
+        if self.about_feed or any("now" in text for text in self.query.given.values()):
             return None
         asked = [self.headers.get(name, "") for name in ("accept", "prefer", "odata-maxversion")]
         whole = repr((self.snapshot.version, self.sight, self.root, self.path, self.request.url.query, asked))

@@ -25,6 +25,9 @@ def compared(context: Context, name: str, left: Value, right: Value, loose: bool
     if left.kind != right.kind and "null" not in (left.kind, right.kind):
         raise wrong(f"{_called(left)} cannot be compared with {_called(right)}", "compare values of one type")
     sql = _equal(name, left, right, loose) if name in ("eq", "ne") else _ordered(name, left, right, loose)
+    if "Edm.Decimal" in {value.type.name for value in (left, right) if value.type} and "SELECT" not in sql:
+        safe = context.safe(sql)  # decimals of different scales may not fit each other
+        return Value(safe, BOOLEAN, nullable=loose or safe != sql)
     return Value(sql, BOOLEAN, nullable=loose)
 
 

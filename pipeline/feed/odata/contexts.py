@@ -23,7 +23,7 @@ def _listed(model: Model, entity: Entity, options: Options) -> str:
     """What $select and $expand leave, where they name something."""
     found = list[str]()
     if options.select is not None and "*" not in options.select:
-        found += dict.fromkeys(options.select)
+        found += [name for name in dict.fromkeys(options.select) if name not in entity.navigations]
     for expand in options.expand:
         if link := entity.navigations.get(expand.name):
             inner = _listed(model, model.entities[link.target], expand.options)

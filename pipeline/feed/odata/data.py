@@ -16,20 +16,21 @@ from pipeline.feed.odata.applies import applied
 from pipeline.feed.odata.ask import Ask
 from pipeline.feed.odata.chosen import compute
 from pipeline.feed.odata.contexts import context_of
-from pipeline.feed.odata.expands import expanded
+from pipeline.feed.odata.expands import expanded, rows_brought
 from pipeline.feed.odata.jsontext import Format, json_text, value_text
 from pipeline.feed.odata.layout import Layout, Layouts
 from pipeline.feed.odata.negotiation import check_text, json_format, page_size
-from pipeline.feed.odata.refusals import absent, wrong
+from pipeline.feed.odata.refusals import absent, unsupported, wrong
 from pipeline.feed.odata.rows import Page, counting, fitting, paging
 from pipeline.feed.odata.scope import Context, Scope, Shape
 from pipeline.feed.odata.skiptoken import Token, read, written
 from pipeline.feed.streams import Stream, cut, while_connected
 from pipeline.feed.texts import Batch, Texts
+from pipeline.feed.watch import note_read
 from pipeline.feed.work import Job
 
 PAGE, LARGEST = 50_000, 500_000  # rows of a page: unless asked otherwise, and at most
-NESTED = 1_000  # at most, where rows bring rows with them
+NESTED, FEWEST = 1_000, 20  # at most and at least, where rows bring rows with them
 _LAYOUTS = Layouts()
 
 
@@ -56,7 +57,7 @@ class Plan:
 # ---------------------------------------------------------------- rows
 async def rows_answer(ask: Ask, target: Target) -> Response:
     """A page of rows, streamed. Raises RequestError before anything is sent."""
-    plan = _plan(ask)
+    plan = _plan(ask, target)
     ask.check_only(
         "filter", "orderby", "select", "expand", "compute", "search", "apply", "top", "skip", "count", "skiptoken"
     )
@@ -75,21 +76,17 @@ async def rows_answer(ask: Ask, target: Target) -> Response:
     return Stream(sent, holds, headers, ask.encoding())
 
 
-def _plan(ask: Ask) -> Plan:
+def _plan(ask: Ask, target: Target) -> Plan:
     style = json_format(ask.headers, ask.query.given.get("format"))
     asked = page_size(ask.headers)
     rows = min(asked or PAGE, LARGEST)
-    if _brings_rows(ask):
-        rows = min(rows, NESTED)
+    if brought := rows_brought(ask.model, target.entity, ask.query.options):
+        rows = min(rows, NESTED, max(FEWEST, PAGE // brought))
     text = ask.query.given.get("skiptoken")
     if text is None:
         return Plan(style, rows, ask.query.options.top, None)
     token = read(text, ask.belongs)
     return Plan(style, rows, token.left, token.first)
-
-
-def _brings_rows(ask: Ask) -> bool:
-    return bool(ask.query.options.expand)
 
 
 def _applied_preference(ask: Ask, plan: Plan) -> dict[str, str]:
@@ -105,6 +102,7 @@ async def _begun(ask: Ask, target: Target, plan: Plan, holds: AsyncExitStack) ->
     context = ask.context()
     shape = _shape(ask, context, target, layout)
     sql, keys = _paging(ask, context, shape, plan, layout)
+    await _check_singles(ask, job, context)
     texts = await job.do(lambda cursor: Texts(cursor, *context.statement(sql)))
     first = await job.do(lambda _: texts.next())
     return _pieces(ask, plan, head, job, texts, first, keys)
@@ -136,11 +134,20 @@ async def _head(ask: Ask, job: Job, target: Target, plan: Plan) -> bytes:
     if ask.query.options.count:
         context = ask.context()
         sql = counting(context, _shape(ask, context, target, None), ask.query.options)
-        members.append(f'"@odata.count":{await _number(job, sql, context)}')
+        members.append(f'"@odata.count":{await _number(ask, job, sql, context)}')
     return ("{" + "".join(f"{member}," for member in members) + '"value":[').encode()
 
 
-async def _number(job: Job, sql: str, context: Context) -> int:
+async def _check_singles(ask: Ask, job: Job, context: Context) -> None:
+    """501 where a link should lead to one row but the key of the table at its end is not unique: rows would double."""
+    for name in sorted(context.singles):
+        entity = ask.model.entities[name]
+        if await job.do(partial(_LAYOUTS.of, version=ask.snapshot.version, entity=entity)) is Layout.LOOSE:
+            raise unsupported(f"going to {name}, whose key is not unique in this version,")
+
+
+async def _number(ask: Ask, job: Job, sql: str, context: Context) -> int:
+    await _check_singles(ask, job, context)
     rows = await job.do(lambda cursor: cursor.execute(*context.statement(sql)).fetchall())
     return int(rows[0][0])
 
@@ -160,6 +167,7 @@ async def _pieces(
             for piece in _with_comma(text, sent):
                 yield piece
         sent += batch.rows
+        note_read(ask.request, ask.set_name, min(sent, plan.rows))
         batch = await job.do(lambda _: texts.next())
     yield b"]" + _next_link(ask, plan, following) + b"}"
 
@@ -184,7 +192,7 @@ async def _check_way(ask: Ask, job: Job, target: Target) -> None:
         if step.link is not None and number:
             context = ask.context()
             sql = f"SELECT count(*) FROM {Scope(context, target.shape(context, number)).source}"
-            if not await _number(job, sql, context):
+            if not await _number(ask, job, sql, context):
                 raise absent("there is no such row")
 
 
@@ -242,7 +250,9 @@ async def count_answer(ask: Ask, target: Target) -> Response:
         async with ask.feed.work.job(ask.snapshot) as job:
             await _check_way(ask, job, target)
             context = ask.context()
-            return await _number(job, counting(context, _shape(ask, context, target, None), ask.query.options), context)
+            return await _number(
+                ask, job, counting(context, _shape(ask, context, target, None), ask.query.options), context
+            )
 
     number = await while_connected(ask.request, count())
     return Response(str(number), headers=ask.standing() | {"Content-Type": "text/plain;charset=utf-8"})
@@ -254,6 +264,7 @@ async def _one_text(ask: Ask, target: Target, statement: Callable[[Context], str
             await _check_way(ask, job, target)
             context = ask.context()
             sql = statement(context)
+            await _check_singles(ask, job, context)
             rows = await job.do(partial(_fetched, sql, context))
             if len(rows) > 1:
                 raise wrong(f"the key of {target.entity.name} names more than one row here", "use $filter")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pipeline.feed.odata.chosen import conditions, fields_with, rows_with
 from pipeline.feed.odata.jsontext import Format, Member, json_object, json_text, value_text
-from pipeline.feed.odata.model import Entity, Navigation
+from pipeline.feed.odata.model import Entity, Model, Navigation
 from pipeline.feed.odata.order import Item, items_of
 from pipeline.feed.odata.refusals import unknown, wrong
 from pipeline.feed.odata.scope import Scope, Shape
@@ -17,6 +17,7 @@ from pipeline.sql import literal, quoted
 
 SCHEMA = "goldfeed"
 _QUOTE = '"'
+_UNKNOWN = 100  # rows that a row may bring, where the tables do not tell
 _TOLD_BY_JSON = ("Edm.String", "Edm.Boolean", "Edm.Double")
 
 
@@ -104,10 +105,32 @@ def _expand(scope: Scope, expand: Expand, style: Format) -> list[Member]:
     return _many(scope, link, expand.options, style) if link.many else [_one(scope, link, expand.options, style)]
 
 
+def rows_brought(model: Model, entity: Entity, options: Options) -> int:
+    """About how many rows each row brings with it by $expand; 0 where it leads to single rows only."""
+    names = {expand.name: expand.options for expand in options.expand}
+    if "*" in names:
+        names = {name: names.get(name, Options()) for name in entity.navigations}
+    found = 0
+    for name, inner in names.items():
+        link = entity.navigations.get(name)
+        if link is not None:
+            target = model.entities[link.target]
+            further = rows_brought(model, target, inner)
+            found += _many_of(entity, target) * (1 + further) if link.many else further
+    return found
+
+
+def _many_of(entity: Entity, target: Entity) -> int:
+    if target.rows < 0 or entity.rows < 1:
+        return _UNKNOWN
+    return max(1, target.rows // entity.rows)
+
+
 def _one(scope: Scope, link: Navigation, options: Options, style: Format) -> Member:
     """The row at the other end, or null: also where the filter leaves it out."""
     if options.order or options.top is not None or options.skip or options.count:
         raise wrong(f"{link.name} leads to one row, which cannot be ordered, cut or counted")
+    scope.context.singles.add(link.target)
     page, _ = _page(scope, link, options)
     json = expanded(page, replace(options, compute=()), style)
     return Member(link.name, f"(SELECT any_value({json}) FROM {page.source})")

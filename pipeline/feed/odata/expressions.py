@@ -103,14 +103,14 @@ class Expressions:
         if value.kind == "null":
             return value
         if value.kind == "span":
-            return Value(f"(-{value.sql})", value.type, value.nullable)
-        return Value(f"(-{_wide(value)})", _result(value, value), value.nullable)
+            return self._failing(f"(-{value.sql})", value.type, value.nullable)
+        return self._failing(f"(-{_wide(value)})", _result(value, value), value.nullable)
 
     def _arithmetic(self, name: str, left: Value, right: Value) -> Value:
         if "null" in (left.kind, right.kind):
             return Value("NULL", None)
         if (left.kind, right.kind) != ("number", "number"):
-            return _with_time(name, left, right)
+            return self._with_time(name, left, right)
         kind, one, other = _result(left, right), _wide(left), _wide(right)
         whole = kind is INT64
         if name in ("div", "divby") and not whole:
@@ -120,7 +120,24 @@ class Expressions:
         if name in ("div", "divby", "mod") and kind is not DOUBLE and right.known and right.constant == 0:
             raise wrong("a number is divided by zero")
         sign = "//" if whole and name == "div" else _SIGNS[name]
-        return Value(f"({one} {sign} {other})", kind, left.nullable or right.nullable)
+        return self._failing(f"({one} {sign} {other})", kind, left.nullable or right.nullable)
+
+    def _failing(self, sql: str, kind: Type | None, nullable: bool) -> Value:
+        safe = self.context.safe(sql)
+        return Value(safe, kind, nullable or safe != sql)
+
+    def _with_time(self, name: str, left: Value, right: Value) -> Value:
+        """Dates and moments with durations."""
+        kinds = (left.kind, right.kind)
+        nullable = left.nullable or right.nullable
+        if name in ("add", "sub") and kinds in (("moment", "span"), ("date", "span"), ("span", "span")):
+            kind = left.type if left.kind != "date" else MOMENT
+            return self._failing(f"({left.sql} {_SIGNS[name]} {right.sql})", kind, nullable)
+        raise (
+            unsupported(f"{name} of {left.kind} and {right.kind}")
+            if {"span", "date", "moment"} & set(kinds)
+            else wrong(f"{left.kind} and {right.kind} cannot be calculated with", "calculate with numbers")
+        )
 
     def _choice(self, node: Choice) -> Value:
         """`in`: as eq with one item after the other; null among them is null's place."""
@@ -173,7 +190,8 @@ class Expressions:
         if function.gives is None:
             return _rounded(values[0], function.sql)
         sql = function.sql.format(*(value.sql for value in values))
-        return Value(sql, function.gives, any(value.nullable for value in values))
+        nullable = any(value.nullable for value in values)
+        return self._failing(sql, function.gives, nullable) if "CAST(" in sql else Value(sql, function.gives, nullable)
 
     def _typed(self, node: Call) -> Value:
         *rest, kind = node.arguments or (None,)
@@ -215,20 +233,6 @@ def _result(left: Value, right: Value) -> Type:
     if any(is_float(kind) for kind in kinds):
         return DOUBLE
     return INT64 if all(is_integer(kind) for kind in kinds) else _DECIMAL
-
-
-def _with_time(name: str, left: Value, right: Value) -> Value:
-    """Dates and moments with durations."""
-    kinds = (left.kind, right.kind)
-    nullable = left.nullable or right.nullable
-    if name in ("add", "sub") and kinds in (("moment", "span"), ("date", "span"), ("span", "span")):
-        kind = left.type if left.kind != "date" else MOMENT
-        return Value(f"({left.sql} {_SIGNS[name]} {right.sql})", kind, nullable)
-    raise (
-        unsupported(f"{name} of {left.kind} and {right.kind}")
-        if {"span", "date", "moment"} & set(kinds)
-        else wrong(f"{left.kind} and {right.kind} cannot be calculated with", "calculate with numbers")
-    )
 
 
 def _rounded(value: Value, sql: str) -> Value:

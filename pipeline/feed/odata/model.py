@@ -11,6 +11,7 @@ from pipeline.feed.catalog import Catalog, Column, Table
 from pipeline.feed.odata.types import INT64, Type, edm_of, may_be_key
 from pipeline.sql import quoted
 
+_NUMBERED = "(SELECT row_number() OVER () AS "
 ORDINAL = "_row"  # the key of a table without one: the number of the row in this version
 
 
@@ -48,6 +49,9 @@ class Entity:
     description: str = ""
     navigations: dict[str, Navigation] = field(default_factory=dict)
     numbered: bool = False
+    given: bool = False  # its rows are values of the statement
+    limited: bool = False  # some of its rows may not be seen
+    rows: int = -1  # below 0 where it is not known
 
     @property
     def singles(self) -> list[Navigation]:
@@ -74,7 +78,10 @@ def entity_of(table: Table) -> Entity:
     properties = _properties(table.columns)
     by_column = {found.column: found for found in properties.values()}
     key = tuple(by_column[name].name for name in table.key if name in by_column)
-    entity = Entity(_identifier(table.name), table.relation, key, properties, table.description)
+    entity = Entity(
+        _identifier(table.name), table.relation, key, properties, table.description,
+        limited=table.condition is not None, rows=table.rows,
+    )  # fmt: skip
     if key and len(key) == len(table.key) and all(may_be_key(properties[name].type) for name in key):
         return entity
     return _with_numbers(entity)
@@ -82,9 +89,19 @@ def entity_of(table: Table) -> Entity:
 
 def _with_numbers(entity: Entity) -> Entity:
     number = Property(ORDINAL, ORDINAL, INT64, nullable=False, description="Number of the row in this version")
-    relation = f"(SELECT row_number() OVER () AS {quoted(ORDINAL)}, * FROM {entity.relation})"
+    relation = numbered(entity.relation, ORDINAL)
     properties = {ORDINAL: number, **{name: found for name, found in entity.properties.items() if name != ORDINAL}}
     return replace(entity, relation=relation, key=(ORDINAL,), properties=properties, numbered=True)
+
+
+def numbered(relation: str, name: str) -> str:
+    """SQL for the rows in the order of the file, each with its number."""
+    return f"{_NUMBERED}{quoted(name)}, * FROM {relation})"
+
+
+def numbered_from(sql: str) -> str:
+    """The rows that were numbered, or the SQL itself."""
+    return sql.partition(", * FROM ")[2] if sql.startswith(_NUMBERED) else sql
 
 
 def _properties(columns: Iterable[Column]) -> dict[str, Property]:

@@ -16,6 +16,7 @@ from pipeline.feed.odata.data import count_answer, entity_answer, property_answe
 from pipeline.feed.odata.metadata import csdl_json, csdl_xml
 from pipeline.feed.odata.negotiation import json_format, wants_json
 from pipeline.feed.odata.refusals import absent
+from pipeline.feed.watch import note_read
 
 
 def routes() -> list[BaseRoute]:
@@ -38,7 +39,9 @@ async def answer(request: Request) -> Response:
         return _metadata(ask)
     if ask.segments == ("$batch",):
         raise absent("$batch is asked with POST")
+    ask = await ask.informed()
     target = target_of(ask.model, ask.segments, ask.query.aliases)
+    note_read(request, ask.set_name, None)
     if target.tail == "$count":
         return await count_answer(ask, target)
     if target.property is not None:

@@ -9,6 +9,7 @@ from pipeline.feed.odata.chosen import conditions, fields_with, rows_with
 from pipeline.feed.odata.expands import expanded
 from pipeline.feed.odata.jsontext import Format
 from pipeline.feed.odata.layout import Layout, is_simple
+from pipeline.feed.odata.model import numbered
 from pipeline.feed.odata.order import Item, beginning, bound, items_of
 from pipeline.feed.odata.scope import Context, Field, Scope, Shape
 from pipeline.feed.odata.tree import Options
@@ -31,7 +32,7 @@ def fitting(shape: Shape, layout: Layout) -> Shape:
     """The shape with a key to page by: rows whose declared key is not one are numbered."""
     if layout is not Layout.LOOSE:
         return shape
-    relation = f"(SELECT row_number() OVER () AS {quoted(NUMBER)}, * FROM {shape.relation})"
+    relation = numbered(shape.relation, NUMBER)
     return replace(
         shape, relation=relation, key=(NUMBER,), fields={**shape.fields, NUMBER: Field(NUMBER, INT64, nullable=False)}
     )

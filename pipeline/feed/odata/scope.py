@@ -67,12 +67,22 @@ class Context:
     model: Model
     now: datetime
     values: list[Any] = field(default_factory=list)
+    singles: set[str] = field(default_factory=set)  # entity sets of which one row is taken for one of another
     _names: int = 0
 
     def bind(self, value: Any) -> str:
         """The place of a value in the statement: the only way in which one gets there."""
         self.values.append(value)
         return f"${len(self.values)}"
+
+    def safe(self, sql: str) -> str:
+        """What can fail for some values. DuckDB may calculate it for rows that the reader may not see, so for such a reader
+        it must not fail but be null: an error would tell of them. Raises RequestError (501) where that cannot be."""
+        if not any(entity.limited for entity in self.model.entities.values()):
+            return sql
+        if "SELECT" in sql:
+            raise unsupported("calculating with $count")
+        return f"TRY({sql})"
 
     def statement(self, sql: str) -> tuple[str, list[Any]]:
         """The statement and its values, without those it does not name (the 5 of `5 gt null`): DuckDB refuses them."""
@@ -132,6 +142,7 @@ class Scope:
             raise wrong(f"{name} leads to many rows", "use any, all or $count")
         if name not in self._joins:
             target = self.target(link)
+            self.context.singles.add(link.target)
             one = self.field_of(link.own)
             self._joins[name] = target
             target.joins = self.joins  # what is joined further on comes after it, in one list

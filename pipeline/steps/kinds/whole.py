@@ -27,10 +27,11 @@ from pipeline.steps.kinds.common import (
     unknown_member,
     with_keys,
 )
-from pipeline.warehouse.database import Database
+from pipeline.warehouse.database import Database, without_values
 from pipeline.warehouse.ledger import TableState
 from pipeline.warehouse.quarantine import set_aside_rows
 
+_OF_VALUES = ("InvalidOperationError", "ComputeError", "OutOfBoundsError")  # of Polars, when data do not fit
 _COMPARED = 1_000_000  # rows of a table that a rebuild is compared with
 
 
@@ -169,10 +170,16 @@ def _run_function(model: Model, inputs: list[Path], result: Path) -> None:
         frame.sink_parquet(result)
     except Exception as error:  # the user's code may raise anything
         raise PermanentError(
-            f"its function failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}",
+            f"its function failed: {type(error).__name__}: {_said(error)}",
             where=str(model.path),
             do="correct it, then run again",
         ) from error
+
+
+def _said(error: Exception) -> str:
+    """The first line of an error of Polars; of one about values, without them."""
+    text = str(error).splitlines()[0] if str(error) else "no message"
+    return without_values(text) if type(error).__name__ in _OF_VALUES else text
 
 
 def _function(model: Model) -> Callable[..., Any]:

@@ -1,0 +1,1 @@
+"""The dashboards, and the script that writes them."""
