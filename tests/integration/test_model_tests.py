@@ -42,7 +42,7 @@ def proofs(shop: Shop) -> list[Proof]:
 def test_given_rows_go_through_the_real_steps_one_drop_after_the_other(shop: Shop) -> None:
     shop.write("sql/silver/orders.test.yml", ORDERS_TEST)
     assert [(proof.table, proof.name, proof.status, proof.error) for proof in proofs(shop)] == [("silver.orders", "the latest wins", "passed", None)]
-    assert not shop.home.exists(), "a test leaves nothing behind"
+    assert not (shop.home / "warehouse.duckdb").exists(), "a test leaves no table behind"
 
 
 def test_a_failing_test_shows_the_rows_that_differ_side_by_side_and_ends_with_1(shop: Shop) -> None:
