@@ -25,7 +25,10 @@ from pipeline.settings import SETTINGS, Setting
 
 def settings_table() -> str:
     """Every setting, its variable, its default and what it does."""
-    rows: list[tuple[str, ...]] = [(f"`{row.name}`", f"`{row.variable}`", _default(row), row.help) for row in SETTINGS]
+    rows: list[tuple[str, ...]] = [
+        (f"`{row.name}`", f"`{row.variable}`", _default(row), row.help)
+        for row in SETTINGS
+    ]
     return _table(("setting", "variable", "default", "what it does"), rows)
 
 

@@ -49,8 +49,6 @@ def _yes(text: str) -> bool:
     if str(text).lower() not in ("true", "false", "1", "0", "yes", "no"):
         raise ValueError("true or false")
     return str(text).lower() in ("true", "1", "yes")
-
-
 def _hours(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 8760:
@@ -80,9 +78,7 @@ SETTINGS = (
     Setting("keep_versions", "10", "Published versions kept for readers and rollback", _count),
     Setting("parts_above", "1000000", "A published table with more rows is cut into parts, by its key", _count),
     Setting("part_rows", "150000", "Rows of such a part, about; only parts with changes are written anew", _count),
-    Setting(
-        "full_check_hours", "24", "A contract looks at all rows again after so many hours, else at changed ones", _hours
-    ),
+    Setting("full_check_hours", "24", "A contract looks at all rows again after so many hours, else at changed ones", _hours),
     Setting("check_whole_below", "100000", "A table of up to so many rows is always checked whole", _count),
     Setting("compact_above", "50%", "After a run the warehouse is written anew if more of it is free", _share),
     Setting("compact_from", "256MB", "A smaller warehouse file is left as it is", _size),
@@ -102,9 +98,7 @@ SETTINGS = (
     Setting("max_file_bytes", "100GB", "A larger file (unpacked) is rejected", _size),
     Setting("max_ratio", "200", "A compressed file that unpacks to more times its size is rejected", _count),
     Setting("max_line_bytes", "2MB", "A longer line is set aside", _size),
-    Setting(
-        "postgres_url", "", "PostgreSQL that reports ask (DirectQuery); its password: PGPASSWORD or PGPASSFILE", str
-    ),
+    Setting("postgres_url", "", "PostgreSQL that reports ask (DirectQuery); its password: PGPASSWORD or PGPASSFILE", str),
     Setting("max_columns", "2000", "A file with more columns is rejected", _count),
 )
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
