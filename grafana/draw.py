@@ -144,7 +144,7 @@ def _timeseries(figure: Any, panel: dict[str, Any], source: Source, box: tuple[f
     fixed = {one["matcher"]["options"]: COLOURS[one["properties"][0]["value"]["fixedColor"]] for one in panel["fieldConfig"]["overrides"]}
     for place, (name, values) in enumerate(sorted(found)):
         times = [datetime.fromtimestamp(at, UTC) for at, _ in values]
-        axes.plot(times, [value for _, value in values], label=name, color=fixed.get(name, LINES[place % len(LINES)]), linewidth=1.4, marker="o" if len(values) == 1 else None)
+        axes.plot(times, [value for _, value in values], label=name if place < 10 else "_", color=fixed.get(name, LINES[place % len(LINES)]), linewidth=1.4, marker="o" if len(values) == 1 else None)
     for step in defaults["thresholds"]["steps"][1:]:
         axes.axhline(step["value"], color=COLOURS[step["color"]], linestyle="--", linewidth=1)
     axes.grid(color="#2c3235", linewidth=0.6)

@@ -22,7 +22,7 @@ from pipeline.published import MANIFEST
 from pipeline.results import RunResult, TaskResult
 from pipeline.steps.again import Period, archived_files, files_of
 from pipeline.steps.build import build
-from pipeline.steps.check import check_again, stopped
+from pipeline.steps.check import check_again, expect_contracts, stopped
 from pipeline.steps.context import Policy, Reporter, Run, Silent, StepResult
 from pipeline.steps.forgetting import forget_changes
 from pipeline.steps.gate import in_the_way, unchecked, withheld
@@ -199,7 +199,7 @@ def _do_all(run: Run, tasks: Sequence[PlannedTask], order: Order) -> list[Outcom
         done[task.name] = _do_or_skip(replace(run, database=database, known=known), task, order, failed)
 
     known: ledger.Known | None = None
-
+    expect_contracts(run, [task.table for task in tasks])
     for task in tasks:
         if task.action in ("ingest", "replay"):
             one(task, run.database)

@@ -35,14 +35,26 @@ class Exporter:
         project: the project as it is now.
         reading: lends a connection to the warehouse.
         pulse: what the service tells of itself.
+        patience: seconds a scrape waits for the ledger; then the last values stand.
     """
 
-    def __init__(self, project: Callable[[], Project], reading: Reading, pulse: Pulse, clock: Clock, log: Any) -> None:
+    def __init__(
+        self,
+        project: Callable[[], Project],
+        reading: Reading,
+        pulse: Pulse,
+        clock: Clock,
+        log: Any,
+        *,
+        patience: float = 3.0,
+    ) -> None:
+        self._patience = patience
         self._project, self._reading, self._pulse, self._log = project, reading, pulse, log
         self._lock = threading.Lock()
         self._state: object = None
         self._read_for: Project | None = None
         self._ledger = b""
+        self._reader: threading.Thread | None = None
         self._sizes, self._business = Sizes(clock.seconds), Business(log)
         self._errors: Counter[str] = Counter(ledger=0, live=0)
         self._process = CollectorRegistry()
@@ -59,6 +71,13 @@ class Exporter:
         same = state == self._state and project is self._read_for
         if same or not project.settings.warehouse.exists():
             return self._ledger
+        if self._reader is None or not self._reader.is_alive():
+            self._reader = threading.Thread(target=self._read, args=(project, state), daemon=True)
+            self._reader.start()
+        self._reader.join(self._patience)
+        return self._ledger
+
+    def _read(self, project: Project, state: object) -> None:
         sheet = Sheet()
         try:
             with self._reading() as database:
@@ -66,9 +85,8 @@ class Exporter:
         except GoldfeedError as error:
             self._errors["ledger"] += 1
             self._log.warning("the ledger could not be read for the metrics", reason=error.sentence())
-            return self._ledger
-        self._ledger, self._state, self._read_for = _text(sheet), state, project
-        return self._ledger
+        else:
+            self._ledger, self._state, self._read_for = _text(sheet), state, project
 
     def _live_part(self, project: Project) -> bytes:
         sheet = Sheet()
@@ -82,7 +100,9 @@ class Exporter:
         return _text(sheet) + b"".join(_text(_One(family)) for family in self._business.families(project))
 
     def settle(self) -> None:
-        """Wait until the figures of the business are there."""
+        """Wait until what is being read is there."""
+        if self._reader is not None:
+            self._reader.join(30)
         self._business.wait()
 
 

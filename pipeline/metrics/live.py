@@ -24,7 +24,8 @@ from pipeline.settings import Settings, bytes_of
 
 _ARRIVAL_LIMIT, _SCHEDULE_LIMIT = 3600.0, 25 * 3600.0  # seconds a file may wait
 _SIZES_LAST = 60.0  # seconds that the size of a folder is believed
-_CGROUP = Path("/sys/fs/cgroup/memory.max")
+_CGROUP = Path("/sys/fs/cgroup")
+_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # of cgroups 2 and 1
 
 
 @dataclass
@@ -147,11 +148,13 @@ def _memory(settings: Settings, pulse: Pulse, sheet: Sheet) -> None:
 def memory_limit(cgroup: Path = _CGROUP) -> int:
     """The limit of the container, or the memory of the machine where there is none."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        text = cgroup.read_text(encoding="ascii").strip()
-    except OSError:
-        return machine
-    return min(int(text), machine) if text.isdigit() else machine
+    for name in _LIMITS:
+        try:
+            text = (cgroup / name).read_text(encoding="ascii").strip()
+        except OSError:
+            continue
+        return min(int(text), machine) if text.isdigit() else machine
+    return machine
 
 
 # ---------------------------------------------------------------- the feed

@@ -84,6 +84,12 @@ def batch_condition(first: int, last: int, count: int, since: int) -> Changed:
     return Changed(f"_batch > {int(first)} AND _batch <= {int(last)}", count, since)
 
 
+def expect_contracts(run: Run, tables: list[str]) -> None:
+    """Get ready for the contracts of some tables, beside the work that comes before them."""
+    if any(table in run.project.contracts for table in tables):
+        soda.warm()
+
+
 # ---------------------------------------------------------------- one contract
 def _verify(run: Run, contract: Contract, changed: Changed | None) -> list[CheckRecord]:
     if changed is None:

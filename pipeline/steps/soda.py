@@ -13,7 +13,7 @@ import logging
 import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from threading import Lock
+from threading import Lock, Thread
 from types import new_class
 from typing import Any
 
@@ -96,6 +96,16 @@ class _Soda:
 
 
 _loaded: list[_Soda] = []
+
+
+def warm() -> None:
+    """Import Soda in a thread of its own, while files are read: by the first contract it is there."""
+
+    def load() -> None:
+        with _LOCK:
+            _soda()
+
+    Thread(target=load, daemon=True).start()
 
 
 def _soda() -> _Soda:

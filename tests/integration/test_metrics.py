@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -216,11 +217,35 @@ def test_the_end_of_a_certificate_is_read(tmp_path: Path) -> None:
 
 
 def test_the_limit_of_the_container_counts_where_there_is_one(tmp_path: Path) -> None:
-    limit = tmp_path / "memory.max"
-    limit.write_text("1048576\n")
-    assert memory_limit(limit) == 1048576
-    limit.write_text("max\n")
-    assert memory_limit(limit) == memory_limit(tmp_path / "nothing") > 1e8
+    old = tmp_path / "memory" / "memory.limit_in_bytes"
+    old.parent.mkdir()
+    old.write_text("2097152\n")
+    assert memory_limit(tmp_path) == 2097152
+    (tmp_path / "memory.max").write_text("1048576\n")
+    assert memory_limit(tmp_path) == 1048576
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory_limit(tmp_path) == memory_limit(tmp_path / "nothing") > 1e8
+
+
+def test_a_scrape_waits_for_the_ledger_only_so_long_and_shows_it_at_the_next(shop: Shop) -> None:
+    shop.drop_orders("orders_1.csv", "1,c,paid,1.00,2024-01-01")
+    shop.run()
+    project, free = shop.project(), threading.Event()
+
+    @contextmanager
+    def slow() -> Iterator[Database]:
+        free.wait(20)
+        database = open_database(project.settings, read_only=True)
+        try:
+            yield database
+        finally:
+            database.close()
+
+    exporter = Exporter(lambda: project, slow, Pulse(), Clock(), logger(), patience=0.1)
+    assert b"goldfeed_publication_version 1.0" in exporter.page() and b"goldfeed_runs_total" not in exporter.page()
+    free.set()
+    exporter.settle()
+    assert b"goldfeed_runs_total" in exporter.page()
 
 
 def test_the_service_answers_on_a_port_of_its_own_while_it_runs(shop: Shop) -> None:
