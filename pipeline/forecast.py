@@ -48,6 +48,8 @@ def _outlook(ground: _Ground, task: PlannedTask) -> Outlook:
         rows = round(sum(file.size for file in task.files) / _bytes_a_row(ground, task))
         ground.coming[task.table] = rows
         return Outlook("the files anew" if task.again else "the new files", rows)
+    if task.action == "replay":
+        return Outlook("rows of quarantine", None)
     if task.action == "check":
         return Outlook("its contract, on all rows", ground.states[task.table].kept)
     if task.action == "publish":

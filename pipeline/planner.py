@@ -12,7 +12,7 @@ from pipeline.warehouse.ledger import KEY_CHANGED, TableState
 
 @dataclass(frozen=True)
 class PlannedTask:
-    """One step of a run on one table. `action`: ingest, build, check or publish."""
+    """One step of a run on one table. `action`: ingest, replay, build, check or publish."""
 
     action: str
     table: str
@@ -37,6 +37,7 @@ class Situation:
     states and inputs are the ledger's; `published` is {table: version} of the
     last publication, None if there is none or its folder is gone. `again`: the
     files are held already and read anew; `rebuilt` are then rebuilt whole.
+    `replayed`: {table: rows of its quarantine to run again}.
     `unchecked`: tables whose contract must look at them again, and why.
     `remarked`: what is published marks other columns as personal data.
     """
@@ -49,6 +50,7 @@ class Situation:
     refresh: bool = False
     again: bool = False
     rebuilt: frozenset[str] = frozenset()
+    replayed: Mapping[str, int] = field(default_factory=dict)
     unchecked: Mapping[str, str] = field(default_factory=dict)
     remarked: bool = False
 
@@ -83,6 +85,8 @@ def _source_task(graph: Graph, name: str, now: Situation, started: bool) -> Plan
         return PlannedTask(
             "ingest", name, f"{len(files)} new file{'s' if len(files) > 1 else ''}, {size:,} bytes", files
         )
+    if name in now.replayed:
+        return PlannedTask("replay", name, f"{now.replayed[name]:,} rows of quarantine are run again")
     if started and name not in now.states:
         return PlannedTask("ingest", name, "the source is new; no files yet")
     return None
@@ -111,10 +115,12 @@ def _reason(graph: Graph, name: str, now: Situation, tasks: Mapping[str, Planned
     if state.fingerprint != model.fingerprint:
         return "its model has changed" if state.fingerprint else "files below it were read again"
     above = [
-        table for table in model.inputs if table in tasks and (tasks[table].files or tasks[table].action == "build")
+        table
+        for table in model.inputs
+        if table in tasks and (tasks[table].files or tasks[table].action in ("build", "replay"))
     ]
     if above:
-        return f"{above[0]} gets new rows" if tasks[above[0]].action == "ingest" else f"{above[0]} is built first"
+        return f"{above[0]} gets new rows" if tasks[above[0]].action != "build" else f"{above[0]} is built first"
     seen = now.inputs.get(name, {})
     changed = [table for table in model.inputs if table in now.states and now.states[table].version != seen.get(table)]
     return f"{changed[0]} has changed" if changed else None

@@ -14,6 +14,7 @@ from pipeline.project.channel import ChannelFile
 from pipeline.project.flow import FlowFile
 from pipeline.project.metric import MetricFile
 from pipeline.project.model import Header
+from pipeline.project.modeltest import TestFile, TestsFile
 from pipeline.project.project import ProjectFile
 from pipeline.project.promise import Deadline, TableFile
 from pipeline.project.retention import RetentionFile
@@ -64,6 +65,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "docs/sources.md": lambda: keys_table(SourceFile),
     "docs/sources.md#columns": lambda: keys_table(Column),
     "docs/models.md": lambda: keys_table(Header),
+    "docs/testing-models.md": lambda: keys_table(TestsFile),
+    "docs/testing-models.md#test": lambda: keys_table(TestFile),
     "docs/start.md": lambda: keys_table(ProjectFile),
     "docs/service.md": lambda: keys_table(FlowFile),
     "docs/monitoring.md": metrics_table,

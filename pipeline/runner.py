@@ -30,11 +30,13 @@ from pipeline.steps.ingest import ingest
 from pipeline.steps.limits import within
 from pipeline.steps.profile import find_anomalies
 from pipeline.steps.publish import last_publication, publish, reconcile, remarked
+from pipeline.steps.replay import Replay, replay, tables_to_replay
 from pipeline.steps.state import tell_readers
 from pipeline.warehouse import ledger
 from pipeline.warehouse.audits import Audits
 from pipeline.warehouse.compact import forget_copy
 from pipeline.warehouse.database import Database, open_database
+from pipeline.warehouse.mends import take_in_mends
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Order:
     full_refresh: bool = False
     from_archive: bool = False
     again: Period | None = None
+    replay: Replay | None = None
     flow: str | None = None
 
 
@@ -67,6 +70,7 @@ def open_warehouse(project: Project, clock: Clock) -> Database:
         ledger.note_key(database, with_tokens(project.graph))
         ledger.close_open_runs(database, clock.now())
         reconcile(database, settings, clock.now())
+        take_in_mends(database, settings.archive)
     except BaseException:
         database.close()
         raise
@@ -86,6 +90,9 @@ def look(project: Project, database: Database, order: Order, now: datetime) -> t
         files = files_of(
             database, settings.archive, order.again, [graph.sources[n] for n in graph.sources if n in wanted]
         )
+    replayed = tables_to_replay(database, graph, order.replay) if order.replay else {}
+    if order.replay:
+        files, selected = {}, graph.downstream(replayed)
     last = last_publication(database)
     there = last is not None and (settings.published / last["version"] / MANIFEST).exists()
     situation = Situation(
@@ -97,6 +104,7 @@ def look(project: Project, database: Database, order: Order, now: datetime) -> t
         refresh=order.full_refresh,
         again=order.again is not None,
         rebuilt=frozenset(selected or ()).difference(graph.sources) if order.again else frozenset(),
+        replayed=replayed,
         remarked=there and last is not None and remarked(project, last["version"]),
     )
     due = unchecked(project, Audits().load(database), situation.states, now)
@@ -193,7 +201,7 @@ def _do_all(run: Run, tasks: Sequence[PlannedTask], order: Order) -> list[Outcom
     known: ledger.Known | None = None
     expect_contracts(run, [task.table for task in tasks])
     for task in tasks:
-        if task.action == "ingest":
+        if task.action in ("ingest", "replay"):
             one(task, run.database)
     for task in tasks:
         if task.action == "check":
@@ -277,6 +285,8 @@ def _step(run: Run, task: PlannedTask, order: Order, record: Callable[[StepResul
     if task.action == "ingest":
         source = graph.sources[task.table]
         return ingest(run, source, task.files, from_archive=order.from_archive, again=task.again)
+    if task.action == "replay":
+        return replay(run, graph.sources[task.table], order.replay or Replay())
     if task.action == "build":
         return build(run, graph.models[task.table], refresh=task.refresh, record=record)
     if task.action == "check":

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -51,6 +51,12 @@ def out() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=160)
 
 
+def plain_file() -> IO[str]:
+    """Standard output for text that is not laid out, such as CSV."""
+    there = screen.get()
+    return sys.stdout if there is None else there.out.file
+
+
 def err() -> Console:
     """Standard error."""
     there = screen.get()
@@ -80,8 +86,7 @@ def plain(value: Any) -> Any:
 
 def print_json(data: Any) -> None:
     """One JSON document on standard output."""
-    there = screen.get()
-    file = sys.stdout if there is None else there.out.file
+    file = plain_file()
     file.write(json.dumps(plain(data), indent=1, ensure_ascii=False, allow_nan=False, default=str) + "\n")
 
 

@@ -7,11 +7,25 @@ import sys
 
 import typer
 
-from pipeline.cli import directquery, looks, people, powerbi, quality, rows, runs, ways, word
+from pipeline.cli import catalog, directquery, looks, people, powerbi, proofs, quality, rows, runs, ways, word
 from pipeline.cli.base import app, chosen
 from pipeline.errors import GoldfeedError
 
-__all__ = ["app", "directquery", "looks", "main", "people", "powerbi", "quality", "rows", "runs", "ways", "word"]
+__all__ = [
+    "app",
+    "catalog",
+    "directquery",
+    "looks",
+    "main",
+    "people",
+    "powerbi",
+    "proofs",
+    "quality",
+    "rows",
+    "runs",
+    "ways",
+    "word",
+]
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.commands import again, care, looks, quality, retain, rows, runs
+from pipeline.commands import again, care, catalog, looks, mending, quality, retain, rows, runs
 from pipeline.errors import UsageError
 from pipeline.project.project import Project, load_file, load_project
 from pipeline.settings import Settings
@@ -56,10 +56,20 @@ CALLS: dict[str, Callable[..., bool | None]] = {
     "publish": lambda place, *, accepted, why, **rest: quality.publish(place.project(), accepted, why, **rest),
     "retain": lambda place, **rest: retain.retain(place.project(), **rest),
     "doctor": lambda place, **rest: care.doctor(place.settings(), **rest),
-    "quarantine list": lambda place, *, source, limit, **rest: rows.quarantine_list(
-        place.project(), source, limit, **rest
+    "describe": lambda place, *, table, **rest: catalog.describe(place.project(), table, **rest),
+    "docs build": lambda place, **rest: catalog.build_docs(place.project(), **rest),
+    "quarantine list": lambda place, *, source, limit, dropped, **rest: rows.quarantine_list(
+        place.project(), source, limit, dropped, **rest
     ),
     "quarantine show": lambda place, *, number, **rest: rows.quarantine_show(place.project(), number, **rest),
+    "quarantine export": lambda place, *, source: rows.quarantine_export(place.project(), source),
+    "quarantine replay": lambda place, *, source, reason, **rest: mending.replay(
+        place.project(), source, reason, **rest
+    ),
+    "quarantine fix": lambda place, *, file, **rest: mending.fix(place.project(), Path(file), **rest),
+    "quarantine drop": lambda place, *, ids, source, reason, why, **rest: mending.drop(
+        place.project(), ids, source, reason, why, **rest
+    ),
 }
 
 

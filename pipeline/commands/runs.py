@@ -49,11 +49,12 @@ def run_in(project: Project, database: Database, wanted: Order, *, quiet: bool, 
     if json_out:
         show.print_json(result.as_dict())
     else:
-        _print_run(result)
+        print_run(result)
     return result.status not in ("failed", "withheld")
 
 
-def _print_run(result: RunResult) -> None:
+def print_run(result: RunResult) -> None:
+    """A run for a person: its notes, its tasks, what failed, and that the rows balance."""
     out = show.out()
     for note in result.notes:
         out.print(f"note: {shown(note)}", markup=False, highlight=False)
@@ -110,7 +111,7 @@ def _watch_once(project: Project, wanted: Order, *, quiet: bool) -> None:
     if large:
         compact(project.settings)
     if result.status != "nothing_to_do" and not quiet:
-        _print_run(result)
+        print_run(result)
 
 
 def plan(project: Project, wanted: Order, *, json_out: bool) -> None:

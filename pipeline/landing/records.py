@@ -210,17 +210,7 @@ class _Reader:
         return Record(number, body, problem)
 
     def _bytes_problem(self, body: bytes) -> str | None:
-        if len(body) > self._limit:
-            return "longer than max_line_bytes"
-        if b"\0" in body:
-            return f"a NUL byte at position {body.index(0) + 1}"
-        if body.isascii():
-            return None
-        try:
-            text = body.decode("utf-8")
-        except UnicodeDecodeError as error:
-            return f"not UTF-8 at position {error.start + 1}"
-        return "a character that its encoding does not have" if self._recoded and "\ufffd" in text else None
+        return bytes_problem(body, self._limit, recoded=self._recoded)
 
     def _joined(self, place: int) -> tuple[bytes | None, int]:
         """The record that begins on this line and goes on over the next ones; None if it never ends well."""
@@ -240,6 +230,24 @@ class _Reader:
             if not self._grammar.open_record.fullmatch(body):
                 return None, 1
         return None, 1
+
+
+def bytes_problem(body: bytes, limit: int, *, recoded: bool) -> str | None:
+    """What is wrong with the bytes of a record (UTF-8, or meant to be), or None.
+
+    `recoded`: they were another encoding, and U+FFFD is what could not be decoded.
+    """
+    if len(body) > limit:
+        return "longer than max_line_bytes"
+    if b"\0" in body:
+        return f"a NUL byte at position {body.index(0) + 1}"
+    if body.isascii():
+        return None
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return f"not UTF-8 at position {error.start + 1}"
+    return "a character that its encoding does not have" if recoded and "\ufffd" in text else None
 
 
 def _is_utf8(data: bytes) -> bool:

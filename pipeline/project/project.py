@@ -17,6 +17,7 @@ from pipeline.project.flow import Flow, FlowFile
 from pipeline.project.graph import LAYERS, Graph, build_graph, select
 from pipeline.project.metric import AT_MOST, MetricFile, MetricName
 from pipeline.project.model import Model, read_model
+from pipeline.project.modeltest import SUFFIX as TESTS
 from pipeline.project.personal import Personal, personal_data
 from pipeline.project.retention import RetentionFile
 from pipeline.project.role import RoleFile, check_roles
@@ -150,7 +151,7 @@ def load_file(folder: Path, *, home: Path | None, environ: Mapping[str, str]) ->
 def _read_tables(sql: Path) -> tuple[list[Source], list[Model]]:
     if not sql.is_dir():
         raise ProjectError("there is no folder sql/", where=str(sql.parent), do="create it: see docs/sources.md")
-    sources = [read_source(path) for path in sorted((sql / "bronze").glob("*.yml")) if not path.name.endswith(SUFFIX)]
+    sources = [read_source(path) for path in sorted((sql / "bronze").glob("*.yml")) if not path.name.endswith((SUFFIX, TESTS))]
     paths = [path for layer in LAYERS[1:] for path in sorted((sql / layer).glob("*")) if path.suffix in (".sql", ".py")]
     if not sources:
         raise ProjectError("there is no source", where=str(sql / "bronze"), do="add one: see docs/sources.md")

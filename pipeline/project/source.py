@@ -41,6 +41,9 @@ class Column(BaseModel):
         "quarantine", description="What a value that does not fit does: set its row aside, or become NULL"
     )
     required: bool = Field(False, description="A file without this column is rejected (keys always are)")
+    not_null: bool = Field(
+        False, description="A blank value, or one that does not fit, sets its row aside; a file without it is rejected"
+    )
     pii: str | None = Field(None, description="Kind of personal data: email, name, phone, address, ...")
     description: str = Field("", description="One sentence for the people who read the table")
 
@@ -56,6 +59,12 @@ class Column(BaseModel):
     @classmethod
     def _null_is_a_word(cls, value: object) -> object:
         return "null" if value is None else value
+
+    @model_validator(mode="after")
+    def _one_word_on_null(self) -> Column:
+        if self.not_null and self.on_error == "null":
+            raise ValueError("a column that is not_null cannot become NULL by on_error: null")
+        return self
 
     @model_validator(mode="after")
     def _format_fits(self) -> Column:
@@ -154,7 +163,7 @@ class Source(SourceFile):
 
     def must_have(self) -> list[str]:
         """Columns without which a file is rejected."""
-        return [name for name, spec in self.columns.items() if spec.required or name in self.key]
+        return [name for name, spec in self.columns.items() if spec.required or spec.not_null or name in self.key]
 
 
 @lru_cache(maxsize=4096)

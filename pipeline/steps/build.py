@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from pipeline.errors import PermanentError
 from pipeline.failpoints import failpoint
+from pipeline.project.graph import ROW_KINDS
 from pipeline.project.model import Model
 from pipeline.sql import table_name
 from pipeline.steps.check import audit, batch_condition, forget_rows, judged, key_condition
@@ -19,7 +20,7 @@ from pipeline.steps.kinds.whole import build_full, build_view
 from pipeline.steps.profile import profile
 from pipeline.warehouse.audits import Audit
 from pipeline.warehouse.changes import record_batches, record_rows
-from pipeline.warehouse.ledger import Known, TableState, save_table
+from pipeline.warehouse.ledger import Known, TableState, mark_stale, save_table
 
 
 def build(
@@ -50,6 +51,8 @@ def build(
             version=state.version + 1 if built.changed else state.version,
         )
         save_table(run.database, after, inputs, run.now)
+        readers = _readers_to_rebuild(run, model) if fresh and state.version else []
+        mark_stale(run.database, readers)
         if built.changed and _asked_for(run, model, after):
             _note_change(run, model, built, after.version)
         found = _audited(run, model, after, built) if built.changed else None
@@ -58,10 +61,17 @@ def build(
             record(result)
         failpoint("build.before_commit")
     known.noted(after, inputs)
+    known.stale(readers)
     if found is not None:
         run.audits.noted(found)
     failpoint("build.after_commit")
     return result
+
+
+def _readers_to_rebuild(run: Run, model: Model) -> list[str]:
+    """The tables that take its rows by batch: a rebuild may have changed rows of batches that they have seen."""
+    graph = run.project.graph
+    return [name for name in graph.readers(model.name) if graph.models[name].header.kind in ROW_KINDS]
 
 
 def _result(built: Built) -> StepResult:

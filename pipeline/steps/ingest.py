@@ -12,8 +12,7 @@ from pathlib import Path
 from pipeline.errors import FileRejected, PermanentError
 from pipeline.failpoints import failpoint
 from pipeline.landing.archive import path_of
-from pipeline.landing.guard import Ready, carefully, plain_chunks
-from pipeline.landing.raw import record_lines
+from pipeline.landing.guard import Ready, carefully
 from pipeline.landing.scan import FoundFile, settled, unchanged
 from pipeline.project.graph import ROW_KINDS
 from pipeline.project.source import Source
@@ -31,6 +30,7 @@ from pipeline.steps.intake import (
     take_away,
     without_known,
 )
+from pipeline.steps.overlay import overlay, raw_lines
 from pipeline.steps.profile import profile
 from pipeline.warehouse import load
 from pipeline.warehouse.audits import Audit
@@ -177,10 +177,11 @@ def _commit_group(run: Run, group: load.Group, work: Path, tally: Tally) -> None
         came = _when_they_came(run, group)
         held = load.forget_rows(database, group) if group.again else (0, 0)
         load.insert_rows(database, group, run.now)
-        aside = load.insert_quarantine(database, group, side, run.run_id, run.now)
+        load.insert_quarantine(database, group, side, run.run_id, run.now)
+        overlay(run, group)
         counts = load.loaded_counts(database, group)
         load.check_balance(group, counts)
-        kept = sum(rows for rows, _ in counts.values())
+        kept, aside = (sum(column) for column in zip(*counts.values(), strict=True))
         _record_files(run, group, counts, came)
         same = before is not None and load.content_of(database, group) == before
         _save_bronze(run, source, group, (kept - held[0], aside - held[1]), same)
@@ -205,21 +206,9 @@ def _write_misfits(run: Run, group: load.Group, side: Path) -> None:
         writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
         for place, found in groupby(load.misfits(run.database, group), key=lambda misfit: misfit[0]):
             wanted = {line: bad for _, line, bad in found}
-            for line, raw in _raw_lines(run, group.files[place], sorted(wanted)):
+            for line, raw in raw_lines(run, group.files[place], sorted(wanted)):
                 column, reason = load.reason_of(group, wanted[line])
                 writer.writerow((place, line, reason, column, raw))
-
-
-def _raw_lines(run: Run, ready: Ready, wanted: list[int]) -> Iterator[tuple[int, str]]:
-    limit = bytes_of(run.project.settings.max_line_bytes)
-    return record_lines(
-        lambda: plain_chunks(ready.looked.plain),
-        ready.encoding,
-        lambda: ready.layout,
-        wanted,
-        limit,
-        by_line=ready.by_line,
-    )
 
 
 def _when_they_came(run: Run, group: load.Group) -> dict[int, int]:

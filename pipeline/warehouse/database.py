@@ -213,6 +213,24 @@ def open_database(settings: Settings, *, read_only: bool = False) -> Database:
     return Database(connection, path, key=key)
 
 
+def open_in_memory(settings: Settings) -> Database:
+    """A warehouse that is gone when it is closed."""
+    _check_engine()
+    config: dict[str, Any] = {
+        "memory_limit": settings.memory_limit,
+        "threads": settings.threads,
+        "preserve_insertion_order": False,
+        "temp_directory": str(settings.scratch / "spill"),
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
+    connection = duckdb.connect(":memory:", config=config)
+    _measure(connection)
+    key = token_key(settings.secrets)
+    install(connection, key)
+    return Database(connection, Path("memory"), key=key)
+
+
 def _measure(connection: duckdb.DuckDBPyConnection) -> None:
     """Have the engine know how far it is, without drawing a bar of its own."""
     connection.execute("SET enable_progress_bar = true")

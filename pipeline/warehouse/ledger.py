@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.resources import files
 from typing import Any
@@ -182,6 +182,12 @@ class Known:
         """A table has a new state, which is committed."""
         self.states[state.name], self.inputs[state.name] = state, inputs
 
+    def stale(self, tables: list[str]) -> None:
+        """Tables were marked to be rebuilt, as `mark_stale` does it."""
+        for name in tables:
+            if name in self.states:
+                self.states[name] = replace(self.states[name], fingerprint="")
+
 
 def save_table(database: Database, state: TableState, inputs: dict[str, int], now: datetime) -> None:
     """Replace a table's state; inside the transaction that changed the table."""
@@ -211,7 +217,8 @@ def save_table(database: Database, state: TableState, inputs: dict[str, int], no
 
 def mark_stale(database: Database, tables: list[str], mark: str = "") -> None:
     """Have tables rebuilt from their first row by the next build, also if this run does not come to it."""
-    database.run("UPDATE ledger.tables SET fingerprint = ? WHERE list_contains(?, table_name)", [mark, tables])
+    if tables:
+        database.run("UPDATE ledger.tables SET fingerprint = ? WHERE list_contains(?, table_name)", [mark, tables])
 
 
 def note_key(database: Database, tables: list[str]) -> None:
@@ -235,8 +242,13 @@ def known_files(database: Database) -> dict[str, tuple[int, str, int]]:
 
 
 def last_file_id(database: Database) -> int:
-    """The highest file number given so far; batches have the same numbers until rows are replayed."""
-    return int(database.value("SELECT coalesce(max(file_id), 0) FROM ledger.files"))
+    """The highest number given so far to a file or to a batch: replayed rows take one that no file bears."""
+    return int(
+        database.value(
+            "SELECT greatest((SELECT coalesce(max(file_id), 0) FROM ledger.files), "
+            "(SELECT coalesce(max(watermark), 0) FROM ledger.tables))"
+        )
+    )
 
 
 def record_delivery(

@@ -105,6 +105,8 @@ def _typed(group: Group) -> str:
                 checks.append(f"WHEN {quoted(name)} IS NULL AND {given(raw)} IS NOT NULL THEN {number}")
         if raw is not None and name in group.source.key:
             checks.append(f"WHEN {given(raw)} IS NULL THEN {BLANK_KEY + number}")
+        elif raw is not None and column and column.not_null:
+            checks.append(f"WHEN {given(raw)} IS NULL{_unless_deleted(group, fields)} THEN {BLANK_KEY + number}")
     # a column left out is read all the same: the reader reports broken lines only for the columns that a query reads
     checks += [f"WHEN strlen(h{number}) > 1000000000 THEN -1" for number, name in enumerate(layout.fields) if not name]
     inner = ", ".join([*values, "CAST(file_index AS INTEGER) AS _f", *names])
@@ -117,6 +119,15 @@ def _typed(group: Group) -> str:
         f"header = {'false' if group.careful else 'true'}, delim = {literal(layout.delimiter)}, quote = '\"', "
         f"escape = '\"', nullstr = '', strict_mode = true, store_rejects = true, rejects_limit = 0{end}))"
     )
+
+
+def _unless_deleted(group: Group, fields: dict[str, str]) -> str:
+    """A row that only takes its key away needs no other value."""
+    operation = group.source.operation
+    if operation is None or operation.column not in fields:
+        return ""
+    words = ", ".join(literal(word.strip()) for word in operation.delete)
+    return f" AND NOT coalesce(trim({fields[operation.column]}) IN ({words}), false)"
 
 
 def _read_set_aside(database: Database, group: Group) -> None:
@@ -132,7 +143,7 @@ def _read_set_aside(database: Database, group: Group) -> None:
             database.run(
                 f"INSERT INTO {table} SELECT list_extract(?, CAST(file_index AS INTEGER) + 1), {columns_list(columns)} "
                 f"FROM read_csv(?, columns = {{{spec}}}, auto_detect = false, header = false, delim = ',', quote = '\"', "
-                "escape = '\"', max_line_size = 8000000)",
+                "escape = '\"', new_line = '\\n', max_line_size = 8000000)",
                 [[place for place, _ in held], [path for _, path in held]],
             )
 
@@ -200,7 +211,7 @@ def reason_of(group: Group, bad: int) -> tuple[str, str]:
     """(column, reason) of a misfit."""
     name = list(group.columns)[bad % BLANK_KEY]
     if bad >= BLANK_KEY:
-        return name, f"{name} is blank but part of the key"
+        return name, f"{name} is blank but {'part of the key' if name in group.source.key else 'must not be'}"
     return name, f"{name} {_not_a(group.source.columns[name].type)}"
 
 
@@ -214,7 +225,7 @@ def insert_quarantine(database: Database, group: Group, side: Path, run_id: int,
     misfit = (
         "SELECT _f, line, reason, column_name, raw FROM read_csv(?, columns = {'_f': 'INTEGER', 'line': 'BIGINT', "
         "'reason': 'VARCHAR', 'column_name': 'VARCHAR', 'raw': 'VARCHAR'}, auto_detect = false, header = false, "
-        "delim = ',', quote = '\"', escape = '\"', max_line_size = 8000000)"
+        "delim = ',', quote = '\"', escape = '\"', new_line = '\\n', max_line_size = 8000000)"
     )
     database.run(
         f"INSERT INTO ledger.quarantine SELECT ? + row_number() OVER (ORDER BY _f, line), ?, {group.number}, line, reason, "
@@ -229,7 +240,7 @@ def loaded_counts(database: Database, group: Group) -> dict[int, tuple[int, int]
     """file_id -> (bronze rows, quarantined rows), counted in the tables themselves."""
     kept: dict[int, int] = dict(
         database.rows(
-            f"SELECT _file_id, count(*) FROM {table_name(group.source.table)} WHERE _batch BETWEEN ? AND ? GROUP BY 1",
+            f"SELECT _file_id, count(*) FROM {table_name(group.source.table)} WHERE _file_id BETWEEN ? AND ? GROUP BY 1",
             [min(group.ids), max(group.ids)],
         )
     )
@@ -273,7 +284,7 @@ def split(files: Sequence[Ready], size: int, most: int = 500) -> list[list[Ready
 
 def content_of(database: Database, group: Group) -> tuple[object, ...]:
     """A checksum of what bronze and quarantine hold of a group's files, whatever the order of the rows."""
-    rows = f"SELECT * EXCLUDE (_loaded_at) FROM {table_name(group.source.table)} WHERE list_contains(?, _batch)"
+    rows = f"SELECT * EXCLUDE (_loaded_at) FROM {table_name(group.source.table)} WHERE list_contains(?, _file_id)"
     aside = (
         "SELECT file_id, line, reason, column_name, raw FROM ledger.quarantine "
         "WHERE list_contains(?, file_id) AND source = ?"
@@ -291,10 +302,10 @@ def forget_rows(database: Database, group: Group) -> tuple[int, int]:
     Returns how many rows bronze and quarantine held.
     """
     table, ids = table_name(group.source.table), [group.ids]
-    kept = int(database.value(f"SELECT count(*) FROM {table} WHERE list_contains(?, _batch)", ids))
+    kept = int(database.value(f"SELECT count(*) FROM {table} WHERE list_contains(?, _file_id)", ids))
     aside_where = "WHERE list_contains(?, file_id) AND source = ?"
     aside = int(database.value(f"SELECT count(*) FROM ledger.quarantine {aside_where}", [*ids, group.source.name]))
-    database.run(f"DELETE FROM {table} WHERE list_contains(?, _batch)", ids)
+    database.run(f"DELETE FROM {table} WHERE list_contains(?, _file_id)", ids)
     database.run(f"DELETE FROM ledger.quarantine {aside_where}", [*ids, group.source.name])
     database.run("DELETE FROM ledger.files WHERE list_contains(?, file_id)", ids)
     return kept, aside

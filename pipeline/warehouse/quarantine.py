@@ -16,11 +16,12 @@ from pipeline.landing.raw import record_lines
 from pipeline.project.source import Source
 from pipeline.settings import Settings, bytes_of
 from pipeline.warehouse.database import Database
+from pipeline.warehouse.mends import mended_lines
 
 _SIDE = (
     "read_csv(?, columns = {'file_id': 'INTEGER', 'line': 'BIGINT', 'reason': 'VARCHAR', 'column_name': 'VARCHAR', "
     "'raw': 'VARCHAR'}, auto_detect = false, header = false, delim = ',', quote = '\"', escape = '\"', "
-    "max_line_size = 8000000)"
+    "new_line = '\\n', max_line_size = 8000000)"
 )
 
 
@@ -59,8 +60,10 @@ def set_aside_lines(
         writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
         for file_id, rows in groupby(found, key=lambda row: row[0]):
             reasons = {line: (reason, column) for _, line, reason, column in rows}
+            mends = mended_lines(database, [file_id])
             for line, raw in archived_lines(database, file_id, sorted(reasons), sources, settings):
-                writer.writerow((file_id, line, *reasons[line], raw))
+                action, text = mends.get((file_id, line), ("", ""))
+                writer.writerow((file_id, line, *reasons[line], text if action == "fix" else raw))
     database.run(
         "INSERT INTO ledger.quarantine SELECT ? + row_number() OVER (ORDER BY file_id, line), ?, file_id, line, reason, "
         f"nullif(column_name, ''), raw, file_id, ?, ? FROM {_SIDE}",

@@ -57,3 +57,9 @@ CREATE TABLE ledger.changes (
 CREATE TABLE ledger.due (
     flow VARCHAR NOT NULL, due_at TIMESTAMP NOT NULL, state VARCHAR NOT NULL, run_id BIGINT, noted_at TIMESTAMP NOT NULL
 );
+
+-- migration 4: what people did about rows in quarantine
+CREATE TABLE ledger.mends (
+    table_name VARCHAR NOT NULL, sha256 VARCHAR NOT NULL, line BIGINT NOT NULL, action VARCHAR NOT NULL,
+    text VARCHAR, why VARCHAR, made_at TIMESTAMP NOT NULL, file VARCHAR NOT NULL
+);

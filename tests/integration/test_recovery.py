@@ -97,7 +97,7 @@ def undisturbed(make: Callable[[str], Shop]) -> dict[str, Any]:
     return state(shop)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith(("compact.", "retain."))])
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith(("compact.", "retain.", "mend.", "replay."))])
 def test_k1_killed_at_this_point_and_run_again_all_is_as_if_nothing_had_happened(
     name: str, make: Callable[[str], Shop], undisturbed: dict[str, Any]
 ) -> None:

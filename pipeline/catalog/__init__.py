@@ -1,0 +1,1 @@
+"""What the tables are: facts for `describe`, and the pages of the data catalog."""
