@@ -31,7 +31,7 @@ from pipeline.steps.limits import within
 from pipeline.steps.profile import find_anomalies
 from pipeline.steps.publish import last_publication, publish, reconcile, remarked
 from pipeline.steps.replay import Replay, replay, tables_to_replay
-from pipeline.steps.state import tell_readers
+from pipeline.steps.state import tell_readers, tell_readers_again
 from pipeline.warehouse import ledger
 from pipeline.warehouse.audits import Audits
 from pipeline.warehouse.compact import forget_copy
@@ -148,6 +148,7 @@ def execute(
         for name, takers in landing.ambiguous.items()
     )
     if not tasks:
+        tell_readers_again(database, project, now)
         return RunResult(None, flow, "nothing_to_do", None, clock.seconds() - began, notes=notes)
     run = Run(ledger.next_run_id(database), now, project, database, clock, reporter or Silent())
     run = replace(run, policy=policy or Policy(), stop=stop or Event(), began=began)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.project.project import Project
-from pipeline.published import current, write_state
+from pipeline.published import current, read_state, write_state
 from pipeline.warehouse.database import Database
 
 _WITHHELD = (
@@ -28,6 +28,13 @@ def tell_readers(database: Database, project: Project, now: datetime) -> None:
     }
     project.settings.published.mkdir(parents=True, exist_ok=True)
     write_state(project.settings.published, state)
+
+
+def tell_readers_again(database: Database, project: Project, now: datetime) -> None:
+    """Write it anew if a crash, or a rollback, has left it behind the ledger."""
+    told, last = read_state(project.settings.published) or {}, _run(database, "")
+    if last and (told.get("last_run"), told.get("version")) != (last, current(project.settings.published)):
+        tell_readers(database, project, now)
 
 
 def _run(database: Database, condition: str) -> dict[str, Any] | None:

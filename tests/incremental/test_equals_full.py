@@ -16,7 +16,7 @@ from pipeline.steps.again import Period
 from tests.conftest import Shop
 from tests.incremental.little import MODELS, OTHER_SQL, content, drop, little_shop, write_model
 
-some = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+some = settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 many = settings(some, max_examples=int(os.environ.get("GOLDFEED_SOAK_EXAMPLES", "200")) // 4)
 order_ids, customers, products = st.integers(1, 4), st.sampled_from(["a", "a", "b", "c", ""]), st.sampled_from(["p", "q", ""])
 days = st.sampled_from(["2024-01-30", "2024-01-31", "2024-02-01", "2024-02-02"])
@@ -40,7 +40,7 @@ files = st.one_of(
 models = st.tuples(st.just("model"), st.sampled_from(sorted(OTHER_SQL)))
 again = st.tuples(st.just("again"), st.sampled_from([None, "gold.fact_orders"]))
 parts = st.tuples(st.just("part"), st.sampled_from(["silver", "gold.fact_orders", "+gold.days", "bronze", "silver.orders"]))
-steps = st.lists(st.one_of(files, files, files, files, models, parts, again, st.just(("run", None))), min_size=2, max_size=12)
+steps = st.lists(st.one_of(files, files, files, files, models, parts, again, st.just(("run", None))), min_size=2, max_size=8)
 
 
 @some

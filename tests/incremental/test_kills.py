@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.conftest import ROOT, Shop
 from tests.incremental.little import content, drop, little_shop
 
@@ -45,6 +47,7 @@ def state(shop: Shop) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_k2_random_kills_of_incremental_runs_backfills_and_compactions(tmp_path: Path) -> None:
     calm, killed = little_shop(tmp_path / "shop", tmp_path / "calm"), little_shop(tmp_path / "shop", tmp_path / "killed")
     chance, kills = random.Random(11), 0

@@ -383,7 +383,7 @@ LETTERS = st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"], include_
 FIELDS = st.text(LETTERS, max_size=12)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(rows=st.lists(st.tuples(FIELDS, FIELDS), min_size=1, max_size=12), end=st.sampled_from(["\n", "\r\n"]))
 @example(rows=[("", "\n"), ("", "\ufffd")], end="\n")  # in a UTF-8 file U+FFFD is a character like another
 def test_law_bronze_holds_exactly_the_rows_that_a_csv_reader_sees(
@@ -401,7 +401,7 @@ def test_law_bronze_holds_exactly_the_rows_that_a_csv_reader_sees(
     assert shop.quarantine() == []
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.tuples(st.integers(0, 400), st.sampled_from(list(b'",\n\r\0;x1\xff\xc3'))), max_size=6), cut=st.integers(0, 60))
 def test_h11_whatever_happens_to_its_bytes_every_line_of_a_file_is_accounted_for(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int]], cut: int

@@ -22,7 +22,7 @@ surrogate_key: order_key
 --- */
 SELECT order_id, status, updated_at AS valid_from FROM silver.versions
 """
-quick = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+quick = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 ROWS = st.lists(
     st.tuples(st.integers(1, 4), st.sampled_from(["created", "paid", "shipped"]), st.integers(0, 5)), min_size=1, max_size=14
 )

@@ -110,6 +110,7 @@ def test_k1_killed_at_this_point_and_run_again_all_is_as_if_nothing_had_happened
     assert state(shop) == undisturbed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ingest.before_commit", "ingest.after_commit", "build.after_commit", "build.before_commit", "publish.after_parquet"])
 @pytest.mark.parametrize("times", [2, 3])
 def test_k1_killed_later_at_the_same_point(
@@ -124,6 +125,7 @@ def test_k1_killed_later_at_the_same_point(
     assert state(shop) == undisturbed
 
 
+@pytest.mark.slow
 def test_k2_killed_at_random_moments_again_and_again(make: Callable[[str], Shop], undisturbed: dict[str, Any]) -> None:
     shop, chance = make("killed"), random.Random(5)
     words = [sys.executable, "-m", "pipeline.cli", "--project", str(shop.folder), "--home", str(shop.home), "run"]

@@ -63,7 +63,7 @@ def assert_quarantine_is_the_truth(shop: Shop, truth: dict[str, Any]) -> None:
     assert found == {source: count for source, count in truth["quarantined"].items() if count}
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 10_000), dirty=st.sampled_from([0.0, 0.02, 0.2]), times=st.sampled_from([1, 3]),
     parts=st.integers(1, 3), shuffle=st.randoms(use_true_random=False),

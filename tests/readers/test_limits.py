@@ -222,9 +222,8 @@ def test_s12_the_audit_has_table_and_rows_of_odata_and_no_key(tmp_path: Path) ->
         for path in ("fact_orders?$top=7", "fact_orders(2)", "fact_orders/$count", "dim_customers", "salaries", "nothing(3)"):
             anna.get(f"/odata/v4/{path}")
     lines = desk.audit()
-    assert [(line["table"], line["rows"]) for line in lines] == [
-        ("fact_orders", 7), ("fact_orders", None), ("fact_orders", None), ("dim_customers", 20), (None, None), (None, None)
-    ]  # fmt: skip
+    told = sorted((line["table"] or "", line["rows"] or 0) for line in lines)  # each is written when its last byte has gone
+    assert told == [("", 0), ("", 0), ("dim_customers", 20), ("fact_orders", 0), ("fact_orders", 0), ("fact_orders", 7)]
     assert {line["route"] for line in lines} == {"/odata/v4/{rest:path}"}
 
 
