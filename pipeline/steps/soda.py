@@ -180,9 +180,22 @@ def _outcome(result: Any) -> Outcome:
         result.check.relative_path,
         result.outcome.name,
         float(value) if value is not None else None,
-        _threshold(result.check.threshold),
+        _columns_told(result) or _threshold(result.check.threshold),
         int(failed) if failed is not None else None,
     )
+
+
+def _columns_told(result: Any) -> str:
+    """What a schema check found, by the names of the columns; empty for other checks and where all is well."""
+    if not hasattr(result, "expected_column_names_not_actual"):
+        return ""
+    parts = {
+        "missing columns": result.expected_column_names_not_actual,
+        "undeclared columns": result.actual_column_names_not_expected,
+        "of another type": [one.column for one in result.column_data_type_mismatches],
+        "not in the order declared": ["the columns"] if result.are_columns_out_of_order else [],
+    }
+    return "; ".join(f"{word}: {', '.join(names)}" for word, names in parts.items() if names)
 
 
 def _threshold(threshold: Any) -> str:
