@@ -27,8 +27,11 @@ COMPARISONS = {"gt": "gt", "ge": "ge", "lt": "lt", "le": "le"}
 
 
 @pytest.fixture(scope="module")
-def orders() -> pl.DataFrame:
-    return duckdb.sql(f"SELECT *, CAST(total * 100 AS BIGINT) AS cents FROM ({SHOP['fact_orders']['sql']})").pl()
+def orders(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
+    path = tmp_path_factory.mktemp("orders") / "orders.parquet"
+    sql = f"SELECT *, CAST(total * 100 AS BIGINT) AS cents FROM ({SHOP['fact_orders']['sql']})"
+    duckdb.sql(sql).write_parquet(str(path))
+    return pl.read_parquet(path)
 
 
 def compared(name: str, column: pl.Expr, value: pl.Expr) -> pl.Expr:

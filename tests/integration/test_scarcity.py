@@ -45,6 +45,7 @@ def gold(shop: Shop) -> list[tuple[Any, ...]]:
     return shop.ask("SELECT * FROM totals ORDER BY ALL")
 
 
+@pytest.mark.slow
 def test_k5_a_full_disk_fails_the_run_keeps_what_is_published_and_the_next_run_goes_on(shop: Shop, small_disk: Path) -> None:
     shop.home = small_disk / "home"
     shop.drop_orders("orders_1.csv", *rows(0))

@@ -207,6 +207,7 @@ def test_every_table_and_every_column_is_described(folder: Path, tmp_path: Path)
     assert all(header.description and header.columns for header in described.values())
 
 
+@pytest.mark.slow
 def test_readme_commands_run_as_they_are_written(tmp_path: Path) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     lines = [line.strip().partition("  #")[0] for line in readme.splitlines() if line.startswith("    goldfeed ")]
