@@ -25,7 +25,7 @@ example: setup  ## two weeks of a real British shop through the pipeline
 	$(BIN)/goldfeed --project examples/online_retail query "SELECT order_date, orders, revenue FROM mart_daily_kpis ORDER BY 1 LIMIT 5"
 
 test: setup lint  ## the tests, minutes
-	$(BIN)/python -m pytest -n 3 -m "not slow and not stack"
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow and not stack"
 
 lint: setup  ## style, types, rooms
 	$(BIN)/ruff check pipeline tests bench grafana

@@ -40,7 +40,7 @@ files = st.one_of(
 models = st.tuples(st.just("model"), st.sampled_from(sorted(OTHER_SQL)))
 again = st.tuples(st.just("again"), st.sampled_from([None, "gold.fact_orders"]))
 parts = st.tuples(st.just("part"), st.sampled_from(["silver", "gold.fact_orders", "+gold.days", "bronze", "silver.orders"]))
-steps = st.lists(st.one_of(files, files, files, files, models, parts, again, st.just(("run", None))), min_size=2, max_size=8)
+steps = st.lists(st.one_of(files, files, files, files, models, parts, again, st.just(("run", None))), min_size=2, max_size=6)
 
 
 @some
