@@ -49,9 +49,10 @@ class Freshness:
         return [self._table(snapshot, table, state.get(name, {})) for name, table in catalog.tables.items()]
 
     def word(self) -> dict[str, Any]:
-        """The last run, the last good one, and the publication that is withheld, if one is."""
+        """The last run, the last good one, the publication that is withheld, if one is, and what was set aside in all."""
         state = read_state(self._settings.published)
-        return {name: state.get(name) for name in ("last_run", "last_good_run", "withheld")}
+        names = ("last_run", "last_good_run", "withheld", "checks_failed", "rows_quarantined")
+        return {name: state.get(name) for name in names}
 
     def _table(self, snapshot: Snapshot, table: Table, state: dict[str, Any]) -> TableFreshness:
         return TableFreshness(

@@ -14,10 +14,13 @@ from pipeline.project.model import Header, Measure
 from pipeline.project.project import Project
 
 _KINDS = {
-    "BOOLEAN": "boolean", "DATE": "dateTime", "TIMESTAMP": "dateTime", "TIMESTAMP WITH TIME ZONE": "dateTime",
-    "TINYINT": "int64", "SMALLINT": "int64", "INTEGER": "int64", "BIGINT": "int64", "UTINYINT": "int64",
-    "USMALLINT": "int64", "UINTEGER": "int64", "FLOAT": "double", "REAL": "double", "DOUBLE": "double",
-}  # fmt: skip
+    **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"), "int64"),
+    **dict.fromkeys(("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"), "int64"),
+    **dict.fromkeys(("FLOAT", "REAL", "DOUBLE", "INTERVAL"), "double"),  # an interval in days
+    **dict.fromkeys(("DATE", "TIME"), "dateTime"),
+    "BOOLEAN": "boolean",
+}
+_NOT_SHOWN = ("BLOB", "BIT")  # Power BI loads no bytes
 _SCALE = re.compile(r"DECIMAL\(\d+,\s*(\d+)\)")
 TRUST_TABLES = ("Last Refresh", "Freshness")  # tables of the feed's own, made in trust.py
 _FIXED = 4  # digits behind the point of Power BI's fixed decimal
@@ -37,7 +40,7 @@ class Column:
         scale = _SCALE.fullmatch(self.type)
         if scale:
             return "decimal" if int(scale[1]) <= _FIXED else "double"
-        return _KINDS.get(self.type, "string")
+        return "dateTime" if self.has_time else _KINDS.get(self.type, "string")
 
     @property
     def is_number(self) -> bool:
@@ -45,7 +48,13 @@ class Column:
 
     @property
     def has_time(self) -> bool:
+        """Whether it is a moment: a day with its time."""
         return self.type.startswith("TIMESTAMP")
+
+    @property
+    def is_day_or_moment(self) -> bool:
+        """Whether a partial refresh can go by it: a time of day has no place among days."""
+        return self.has_time or self.type == "DATE"
 
 
 @dataclass(frozen=True)
@@ -137,6 +146,7 @@ def _read(project: Project, name: str, title: str, published: Mapping[str, Any],
     columns = tuple(
         Column(column["name"], names[column["name"]], column["type"], header.columns.get(column["name"], ""))
         for column in published["columns"]
+        if column["type"] not in _NOT_SHOWN
     )
     table = Table(
         source=name,
@@ -171,7 +181,7 @@ def _with_refresh(table: Table, header: Header, project: Project) -> Table:
         days = [one.column for one in table.references if one.to_column == "date"]
         wanted = next(iter(days), None)
     column = table.column(wanted) if wanted else None
-    if header.refresh_by and (column is None or column.kind != "dateTime"):
+    if header.refresh_by and (column is None or not column.is_day_or_moment):
         path = project.graph.models[f"gold.{table.source}"].path
         raise ProjectError(
             f"refresh_by names {wanted!r}, which is no date or timestamp of the table",

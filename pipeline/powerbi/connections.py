@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from html import escape
+from typing import Any
 
 from pipeline.powerbi.catalog import Catalog
 from pipeline.powerbi.names import file_names
-from pipeline.powerbi.queries import FEED_URL, standalone
+from pipeline.powerbi.queries import FEED_URL, postgres_place, standalone
 
 FORMATS = ("odc", "pbids")
 _HTML = "http://www.w3.org/TR/REC-html40"
@@ -41,10 +42,14 @@ _MASHUP = (
 )
 
 
-def pbids(url: str | None) -> str:
+def pbids(url: str | None, mode: str = "import") -> str:
     """Power BI's: it asks for the password and shows the list of tables."""
-    details = {"protocol": "odata", "address": {"url": (url or FEED_URL).rstrip("/") + "/"}}
-    connections = [{"details": details, "options": {}, "mode": "Import"}]
+    details: dict[str, Any] = {"protocol": "odata", "address": {"url": (url or FEED_URL).rstrip("/") + "/"}}
+    if mode == "directquery":
+        server, database = postgres_place(url)
+        details = {"protocol": "postgresql", "address": {"server": server, "database": database}}
+    shown = "DirectQuery" if mode == "directquery" else "Import"
+    connections = [{"details": details, "options": {}, "mode": shown}]
     return json.dumps({"version": "0.1", "connections": connections}, indent=2) + "\n"
 
 

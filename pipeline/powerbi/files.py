@@ -18,7 +18,7 @@ from pipeline.powerbi.names import file_names, tag
 from pipeline.powerbi.queries import MODES
 from pipeline.powerbi.report import report_files
 from pipeline.powerbi.roles import roles_of
-from pipeline.powerbi.trust import with_trust
+from pipeline.powerbi.trust import FEED, FRESHNESS, with_trust
 from pipeline.project.project import Project
 
 SCHEMAS = "https://developer.microsoft.com/json-schemas/fabric"
@@ -41,7 +41,7 @@ def project_files(
     model = model_files(catalog, mode, url, roles_of(project.folder) if roles else {}, _groups(project, catalog))
     files = {
         f"{name}.pbip": _json(_shortcut(name)),
-        f"{name}.pbids": pbids(url if mode == "import" else None),
+        f"{name}.pbids": pbids(url, mode),
         ".gitignore": "**/.pbi/localSettings.json\n**/.pbi/cache.abf\n",
         f"{name}.SemanticModel/.platform": _json(_platform("SemanticModel", name)),
         f"{name}.SemanticModel/definition.pbism": _json(_pbism()),
@@ -54,10 +54,11 @@ def project_files(
 
 
 def _groups(project: Project, catalog: Catalog) -> dict[str, list[str]]:
-    """The perspectives: the flows of goldfeed.yml, each with its gold tables."""
+    """The perspectives: the flows of goldfeed.yml, each with its gold tables and how far they can be trusted."""
     there = {table.source for table in catalog.tables}
     groups = {name: sorted(t.removeprefix("gold.") for t in flow.tables) for name, flow in project.flows.items()}
-    return {name: kept for name, tables in groups.items() if (kept := [t for t in tables if t in there])}
+    shown = {name: [table for table in tables if table in there] for name, tables in groups.items()}
+    return {name: [*tables, FEED, FRESHNESS] for name, tables in shown.items() if tables}
 
 
 def project_zip(
@@ -86,8 +87,15 @@ def write_project(folder: Path, files: Mapping[str, str]) -> None:
         path for made in folder.glob("*.Report") for path in made.rglob("*.json") if ".pbi" not in path.parts
     ]:
         if str(old.relative_to(folder)) not in files:
-            old.unlink()
+            _remove(old)
     write_files(folder, files)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, and its folder if that was all: Power BI asks of each visual's folder that it holds a visual."""
+    path.unlink()
+    if not any(path.parent.iterdir()):
+        path.parent.rmdir()
 
 
 def write_files(folder: Path, files: Mapping[str, str]) -> None:

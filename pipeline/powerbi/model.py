@@ -28,9 +28,10 @@ def model_files(
         "expressions.tmdl": written(*(_parameter(one, catalog) for one in parameters(mode, url))),
         "relationships.tmdl": written(*(_relationship(one, catalog) for one in catalog.references)),
     }
+    titles = file_names(table.name for table in catalog.tables)
     for table in catalog.tables:
         own = [measure for measure in measures if measure.table == table.source]
-        files[f"tables/{table.name}.tmdl"] = written(_table(table, own, mode, catalog))
+        files[f"tables/{titles[table.name]}.tmdl"] = written(_table(table, own, mode, catalog))
     for name, file in file_names(roles).items():
         files[f"roles/{file}.tmdl"] = written(_role(name, roles[name], catalog))
     for name, file in file_names(groups).items():
@@ -131,9 +132,18 @@ def _column(column: Column, table: Table, catalog: Catalog) -> Node:
             ("sourceColumn", column.source),
             ("sortByColumn", tmdl_name(by.name) if by else None),
         ],
-        [Node("annotation SummarizationSetBy", expression="User")],
+        _annotations(column),
         column.description,
     )
+
+
+def _annotations(column: Column) -> list[Node]:
+    """What Desktop notes itself: without it, it would take a day for a moment with a time, and format it anew."""
+    notes = {"SummarizationSetBy": "User"}
+    if column.kind == "dateTime":
+        notes |= {"PBI_FormatHint": '{"isDateTimeCustom":true}'}
+        notes |= {} if column.has_time else {"UnderlyingDateTimeDataType": "Date" if column.type == "DATE" else "Time"}
+    return [Node(f"annotation {name}", expression=text) for name, text in notes.items()]
 
 
 def _calendar(table: Table, catalog: Catalog) -> list[Node]:

@@ -17,6 +17,8 @@ _UPPER = {
     "utc": "UTC",
     "lbs": "lbs",
 }
+# names that Windows keeps for devices, whatever the ending
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
 _PREFIX = re.compile(r"^(dim|fact|mart)_")
 
 
@@ -56,6 +58,7 @@ def file_names(names: Iterable[str]) -> dict[str, str]:
     result: dict[str, str] = {}
     for name in names:
         safe = re.sub(r"[^\w \-]", "_", name).strip() or "_"
+        safe = f"{safe}_" if safe.lower() in _RESERVED else safe
         taken = {other.lower() for other in result.values()}
         result[name] = safe if safe == name and safe.lower() not in taken else f"{safe} {short(name)[:8]}"
     return result

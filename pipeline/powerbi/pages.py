@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.powerbi.catalog import Catalog
+from pipeline.powerbi.catalog import TRUST_TABLES, Catalog
 from pipeline.powerbi.measures import measures_of
 from pipeline.powerbi.visuals import Field, Visual
 
@@ -51,12 +51,20 @@ def _first(fields: Fields, *names: str) -> list[str]:
     return next(([name] for name in names if fields.found([name])), [])
 
 
-def _made(fields: Fields, type_: str, title: str, alt: str, **wells: Sequence[str]) -> list[Visual]:
+def _made(
+    fields: Fields, type_: str, title: str, alt: str, mode: str | None = None, **wells: Sequence[str]
+) -> list[Visual]:
     """The visual, or nothing if a well would be empty."""
     filled = {well: fields.found(names) for well, names in wells.items()}
     if not all(filled.values()):
         return []
-    return [Visual(type_, title, dict(filled), alt, tooltip=type_ not in ("cardVisual", "slicer", "tableEx"))]
+    hovers = type_ not in ("cardVisual", "slicer", "tableEx") and not _of_the_feed(filled)
+    return [Visual(type_, title, dict(filled), alt, mode, tooltip=hovers)]
+
+
+def _of_the_feed(wells: Mapping[str, Sequence[Field]]) -> bool:
+    """Whether a visual is about the tables themselves: there a tooltip of revenue would say nothing of the point."""
+    return any(field.table in TRUST_TABLES for fields in wells.values() for field in fields)
 
 
 def _card(fields: Fields, name: str, title: str | None = None) -> list[Visual]:
@@ -88,12 +96,12 @@ def _overview(fields: Fields) -> Page:
         ],
         [
             *_card(fields, "Revenue"), *_card(fields, "Orders"), *_card(fields, "Average Order Value"),
-            *_card(fields, "Customers"), *_card(fields, "Revenue Growth %"), *_card(fields, "Published At"),
+            *_card(fields, "Customers"), *_card(fields, "Revenue Growth MTD %", "Growth, month to date"), *_card(fields, "Published At"),
         ],
         [
             *_made(
-                fields, "lineChart", "Revenue by day", "Line: revenue of each day and of the 28 days up to it",
-                Category=["dim_date.date"], Y=["[Revenue]", "[Revenue Rolling 28 Days]"],
+                fields, "lineChart", "Revenue by day", "Lines: revenue of each day, and on the right axis of the 28 days up to it",
+                Category=["dim_date.date"], Y=["[Revenue]"], Y2=["[Revenue Rolling 28 Days]"],
             ),
             *_made(
                 fields, "clusteredBarChart", "Revenue by place", "Bars: revenue by where the customers live",
@@ -182,7 +190,7 @@ def _cohorts(fields: Fields) -> list[Visual]:
     mart = "mart_monthly_retention"
     cohorts = _made(
         fields, "pivotTable", "Retention by cohort", "Table: share of each month's new customers who came back later",
-        Rows=[f"{mart}.cohort_month"], Columns=[f"{mart}.months_since"], Values=["[Cohort Retention %]"],
+        "Plain", Rows=[f"{mart}.cohort_month"], Columns=[f"{mart}.months_since"], Values=["[Cohort Retention %]"],
     )  # fmt: skip
     return cohorts or _made(
         fields, "pivotTable", "Customers by month", "Table: customers, new and returning, and retention by month",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import quote
 
-from pipeline.powerbi.catalog import Table
+from pipeline.powerbi.catalog import Column, Table
 from pipeline.powerbi.names import dax_text, m_name
 
 MODES = ("import", "directquery")
@@ -28,10 +28,10 @@ class Parameter:
 def parameters(mode: str, url: str | None) -> list[Parameter]:
     """The parameters of a mode. `url`: the feed's address, or host:port/database of PostgreSQL."""
     if mode == "directquery":
-        server, _, database = (url or "localhost:5432/goldfeed").partition("/")
+        server, database = postgres_place(url)
         return [
             Parameter("PostgresServer", dax_text(server), "Text", "Host and port of PostgreSQL"),
-            Parameter("PostgresDatabase", dax_text(database or "goldfeed"), "Text", "Name of the database"),
+            Parameter("PostgresDatabase", dax_text(database), "Text", "Name of the database"),
         ]
     address = (url or FEED_URL).rstrip("/") + "/"
     return [
@@ -40,6 +40,12 @@ def parameters(mode: str, url: str | None) -> list[Parameter]:
         Parameter(_START, "#datetime(1900, 1, 1, 0, 0, 0)", "DateTime", "First moment that is loaded"),
         Parameter(_END, "#datetime(2200, 1, 1, 0, 0, 0)", "DateTime", "First moment that is no longer loaded"),
     ]
+
+
+def postgres_place(url: str | None) -> tuple[str, str]:
+    """Server and database of host:port/database; where nothing is said, those of the compose file."""
+    server, _, database = (url or "localhost:5432/goldfeed").partition("/")
+    return server, database or "goldfeed"
 
 
 def partition(table: Table, mode: str) -> str:
@@ -67,12 +73,34 @@ def _from_feed(table: Table, address: str = "FeedUrl & FeedVersion") -> list[tup
         ("Columns", f"Table.SelectColumns(Entities, {{{names}}})"),
         *_window(table),
     ]
+    return _typed(table, steps)
+
+
+def _typed(table: Table, steps: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Types that the feed's own do not give: else Desktop would make doubles of money at its first refresh.
+
+    These steps come last, for none of them folds.
+    """
+    steps = list(steps)
     times = [column.source for column in table.columns if column.has_time]
     if times:
         change = "each DateTimeZone.RemoveZone(DateTimeZone.ToUtc(DateTimeZone.From(_))), type nullable datetime"
         changes = ", ".join(f"{{{dax_text(name)}, {change}}}" for name in times)
         steps.append(("Times", f"Table.TransformColumns({steps[-1][0]}, {{{changes}}})"))
+    types = [(column.source, type_) for column in table.columns if (type_ := _m_type(column))]
+    if types:
+        changes = ", ".join(f"{{{dax_text(name)}, {type_}}}" for name, type_ in types)
+        steps.append(("Types", f"Table.TransformColumnTypes({steps[-1][0]}, {{{changes}}})"))
     return steps
+
+
+def _m_type(column: Column) -> str | None:
+    """The M type of a number that comes as Edm.Decimal or as a duration; None for what comes as what it is."""
+    if column.kind == "decimal":
+        return "Currency.Type"
+    if column.type in ("HUGEINT", "UHUGEINT", "UBIGINT"):
+        return "Int64.Type"
+    return "type number" if column.type == "INTERVAL" else None
 
 
 def _window(table: Table) -> list[tuple[str, str]]:

@@ -33,7 +33,8 @@ def report_files(catalog: Catalog) -> dict[str, Any]:
         files |= _page_files(names[page.name], page.name, _placed(page), tooltip)
     files |= _page_files(tooltip, _TOOLTIP, _stacked(tooltip_of(catalog)), tooltip)
     files[f"definition/pages/{tooltip}/page.json"] |= {
-        "type": "Tooltip", "visibility": "HiddenInViewMode", "width": 320, "height": 240,
+        "type": "Tooltip", "visibility": "HiddenInViewMode", "width": 320, "height": 240, "displayOption": "ActualSize",
+        "pageBinding": {"name": short(catalog.project, "binding", _TOOLTIP), "type": "Tooltip"},
     }  # fmt: skip
     return files
 

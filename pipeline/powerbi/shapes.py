@@ -30,6 +30,8 @@ def format_of(column: Column) -> str | None:
     """The format string; None for text and flags."""
     if column.has_time:
         return "yyyy-mm-dd hh:nn:ss"
+    if column.type == "TIME":
+        return "hh:nn:ss"
     if column.type == "DATE":
         return "mmm yyyy" if column.source.endswith("month") else "yyyy-mm-dd"
     if not column.is_number:
@@ -65,6 +67,6 @@ def sorted_by(column: Column, table: Table) -> Column | None:
 
 def summary_of(column: Column, table: Table, catalog: Catalog) -> str:
     """`sum` for what adds up: figures of facts and marts that are no price, rate, score or key."""
-    adds = column.is_number and not table.source.startswith("dim_") and column.source not in table.key
+    adds = column.is_number and not table.source.startswith(("dim_", "_")) and column.source not in table.key
     related = any(one.table == table.source and one.column == column.source for one in catalog.references)
     return "sum" if adds and not related and not _NOT_SUMMED.search(column.source) else "none"

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 MONEY, COUNT, RATIO, SHARE, TIME = "#,0.00", "#,0", "#,0.00", "0.0%", "yyyy-mm-dd hh:nn"
 _KEPT = 'KEEPFILTERS({fact_orders.status} <> "canceled")'
 _CUSTOMERS = "FILTER(CALCULATETABLE(VALUES({customer}), {fact_orders}), NOT ISBLANK({customer}))"
+_BEFORE = f"CALCULATETABLE({_CUSTOMERS}, DATEADD({{day}}, -1, MONTH))"
+# tables above share what went wrong below them: their numbers do not add up
+_ONE_OR_ALL = "IF(HASONEVALUE({{_freshness.table}}), SUM({{_freshness.{0}}}), MAX({{_feed.{0}}}))"
 
 
 @dataclass(frozen=True)
@@ -93,10 +96,21 @@ STANDARD = (
         "Known customers with an order who had ordered before these days",
     ),
     Standard(
+        "Customers Last Month", "fact_orders", f"COUNTROWS({_BEFORE})", COUNT, "Customers",
+        "Known customers with an order in the same days one month before",
+    ),
+    Standard(
+        "Retained Customers", "fact_orders", f"COUNTROWS(INTERSECT({_BEFORE}, {_CUSTOMERS}))", COUNT, "Customers",
+        "Those of them who ordered in these days too",
+    ),
+    Standard(
         "Retention %", "fact_orders",
-        f"VAR Now = {_CUSTOMERS}\n"
-        f"VAR Before = CALCULATETABLE({_CUSTOMERS}, DATEADD({{day}}, -1, MONTH))\n"
-        "RETURN DIVIDE(COUNTROWS(INTERSECT(Before, Now)), COUNTROWS(Before))", SHARE, "Customers",
+        "DIVIDE(SUMX(VALUES({dim_date.month}), [Retained Customers]), SUMX(VALUES({dim_date.month}), [Customers Last Month]))",
+        SHARE, "Customers",
+        "Share of the customers of the same days one month before who ordered again; over several months their average by customers",
+    ),
+    Standard(
+        "Retention %", "fact_orders", "DIVIDE([Retained Customers], [Customers Last Month])", SHARE, "Customers",
         "Share of the customers of the same days one month before who ordered again",
     ),
     Standard(
@@ -122,6 +136,13 @@ STANDARD = (
         "Growth of the revenue against the same days one year before",
     ),
     Standard(
+        "Revenue Growth MTD %", "fact_orders",
+        "VAR LastDay = MAX({fact_orders.order_date})\n"
+        "RETURN CALCULATE([Revenue Growth %], DATESBETWEEN({day}, DATE(YEAR(LastDay), MONTH(LastDay), 1), LastDay))",
+        SHARE, "Over time",
+        "Month to date: the month of the last day with an order, up to that day, against the same days one month before",
+    ),
+    Standard(
         "Revenue Running Total", "fact_orders",
         "VAR LastDay = MAX({day})\n"
         "RETURN CALCULATE([Revenue], REMOVEFILTERS({dim_date}), {day} <= LastDay)", MONEY, "Over time",
@@ -141,12 +162,12 @@ STANDARD = (
         "kept, or withheld: a newer state failed its checks and was not published",
     ),
     Standard(
-        "Checks Failed", "_freshness", "SUM({_freshness.checks_failed}) + 0", COUNT, "Data trust",
-        "Checks of the contracts that failed in the last good run",
+        "Checks Failed", "_freshness", _ONE_OR_ALL.format("checks_failed"), COUNT, "Data trust",
+        "Checks that failed when they were last made: of the chosen table and all it is made of, else of the whole shop",
     ),
     Standard(
-        "Rows Quarantined", "_freshness", "SUM({_freshness.rows_quarantined}) + 0", COUNT, "Data trust",
-        "Rows that were set aside",
+        "Rows Quarantined", "_freshness", _ONE_OR_ALL.format("rows_quarantined"), COUNT, "Data trust",
+        "Rows that were set aside: on the way to the chosen table, else of the whole shop, each counted once",
     ),
     Standard(
         "Hours Since Publication", "_feed", "DATEDIFF([Published At], UTCNOW(), HOUR)", COUNT, "Data trust",

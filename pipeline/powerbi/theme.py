@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 THEME_FILE = "goldfeed.json"
-_INK, _QUIET, _LINE = "#1F2933", "#52606D", "#D9E2EC"
+_INK, _QUIET, _LINE, _PAPER = "#1F2933", "#52606D", "#D9E2EC", "#F5F7FA"
 
 THEME: dict[str, Any] = {
     "name": THEME_FILE,
@@ -23,6 +23,7 @@ THEME: dict[str, Any] = {
     },
     "visualStyles": {
         "*": {"*": {"border": [{"show": True, "color": {"solid": {"color": _LINE}}, "radius": 6}]}},
-        "textbox": {"*": {"border": [{"show": False}]}},
+        "textbox": {"*": {"border": [{"show": False}], "background": [{"show": False}]}},
+        "page": {"*": {"background": [{"color": {"solid": {"color": _PAPER}}, "transparency": 0}]}},
     },
 }

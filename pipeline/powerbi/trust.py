@@ -7,6 +7,7 @@ from dataclasses import replace
 from pipeline.powerbi.catalog import TRUST_TABLES, Catalog, Column, Table
 
 FEED, FRESHNESS = "_feed", "_freshness"
+_WAY = "in it and in all that it is made of: what two tables share stands in both, so the column does not add up"
 
 
 def with_trust(catalog: Catalog) -> Catalog:
@@ -26,7 +27,9 @@ def _feed() -> Table:
                 "contract_status", "Contract Status", "VARCHAR", "kept, or withheld: a newer state failed its checks"
             ),
             Column("last_run", "Last Run", "VARCHAR", "How the last run ended"),
-            Column("last_good_run_at", "Last Good Run", "VARCHAR", "When the last good run ended (UTC)"),
+            Column("last_good_run_at", "Last Good Run", "TIMESTAMP", "When the last good run ended (UTC)"),
+            Column("checks_failed", "Failed Checks", "BIGINT", "Checks that failed when they were last made, in all tables"),
+            Column("rows_quarantined", "Quarantined Rows", "BIGINT", "Rows set aside, each counted once"),
         ),
         key=("version",),
     )
@@ -40,11 +43,11 @@ def _freshness() -> Table:
         columns=(
             Column("table", "Table", "VARCHAR", "The table of gold"),
             Column("version", "Version", "VARCHAR", "The published version"),
-            Column("built_at", "Built", "VARCHAR", "When it was built (UTC)"),
+            Column("built_at", "Built", "TIMESTAMP", "When it was built (UTC)"),
             Column("data_through", "Data Through", "VARCHAR", "The last day or time its rows speak of (UTC)"),
-            Column("last_good_run", "Last Good Run", "VARCHAR", "The last run that went well"),
-            Column("checks_failed", "Failed Checks", "BIGINT", "Checks of its contract that failed"),
-            Column("rows_quarantined", "Quarantined Rows", "BIGINT", "Rows that were set aside on its way"),
+            Column("last_good_run", "Last Good Run", "TIMESTAMP", "When the last good run that held it ended (UTC)"),
+            Column("checks_failed", "Failed Checks", "BIGINT", f"Checks that failed {_WAY}"),
+            Column("rows_quarantined", "Quarantined Rows", "BIGINT", f"Rows that were set aside {_WAY}"),
         ),
         key=("table",),
     )

@@ -9,6 +9,8 @@ from typing import Any
 from pipeline.powerbi.names import short
 
 _SCHEMA = "https://developer.microsoft.com/json-schemas/fabric/item/report/definition/visualContainer/2.2.0/schema.json"
+_CHARTS = ("lineChart", "clusteredColumnChart", "clusteredBarChart")
+_CARD = 20  # points: the longest, a day and a time, fits a sixth of the page
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Visual:
     title: str
     wells: dict[str, Sequence[Field]] = field(default_factory=dict)
     alt: str = ""
-    mode: str | None = None  # of a slicer: Dropdown or Between
+    mode: str | None = None  # of a slicer: Dropdown or Between; of a matrix: Plain, without totals
     tooltip: bool = False  # shows the report's tooltip page
 
 
@@ -47,6 +49,9 @@ def visual_file(page: str, number: int, visual: Visual, box: Box, tooltip_page: 
     body: dict[str, Any] = {"visualType": visual.type}
     if visual.wells:
         body["query"] = {"queryState": {well: _projected(fields, well) for well, fields in visual.wells.items()}}
+        body["query"] |= _sorted(visual)
+    if visual.type == "slicer":  # what is chosen on one page stays chosen on the others
+        body["syncGroup"] = {"groupName": visual.title, "fieldChanges": True, "filterChanges": True}
     if objects := _objects(visual):
         body["objects"] = objects
     body["visualContainerObjects"] = _container(visual, tooltip_page)
@@ -69,6 +74,16 @@ def _projected(fields: Sequence[Field], well: str) -> dict[str, Any]:
     return {"projections": shown}
 
 
+def _sorted(visual: Visual) -> dict[str, Any]:
+    """Bars by what they show, the longest on top; lines, columns and tables by what they run along."""
+    if visual.type not in (*_CHARTS, "tableEx"):
+        return {}
+    largest_first = visual.type == "clusteredBarChart"
+    by = visual.wells["Y" if largest_first else "Category" if visual.type in _CHARTS else "Values"][0]
+    sort = {"field": expression(by), "direction": "Descending" if largest_first else "Ascending"}
+    return {"sortDefinition": {"sort": [sort], "isDefaultSort": True}}
+
+
 def literal(value: str | bool | float) -> dict[str, Any]:
     """A value of a property: texts in quotes, numbers with a D."""
     if isinstance(value, bool):
@@ -89,10 +104,24 @@ def _objects(visual: Visual) -> dict[str, Any]:
         run = {"value": visual.title, "textStyle": {"fontWeight": "bold", "fontSize": "20pt"}}
         return {"general": [{"properties": {"paragraphs": [{"textRuns": [run]}]}}]}
     if visual.type == "cardVisual":
-        return {"label": [{**_properties(show=False)[0], "selector": {"id": "default"}}]}
-    if visual.type in ("lineChart", "clusteredColumnChart", "clusteredBarChart"):
-        return {"legend": _properties(show=len(visual.wells.get("Y", ())) > 1 or "Series" in visual.wells)}
-    return {}
+        whole = {"selector": {"id": "default"}}
+        return {
+            "label": [{**_properties(show=False)[0], **whole}],
+            "value": [{**_properties(fontSize=_CARD)[0], **whole}],
+        }
+    if visual.type == "pivotTable" and visual.mode == "Plain":
+        return {"subTotals": _properties(rowSubtotals=False, columnSubtotals=False)}
+    return _chart(visual) if visual.type in _CHARTS else {}
+
+
+def _chart(visual: Visual) -> dict[str, Any]:
+    lines = [*visual.wells["Y"], *visual.wells.get("Y2", ())]
+    objects = {"legend": _properties(show=len(lines) > 1, position="Top")}
+    if visual.type == "clusteredBarChart":
+        objects["labels"] = _properties(show=True)
+    if visual.type == "clusteredColumnChart":  # a month is a column, not a point on an axis of days
+        objects["categoryAxis"] = _properties(axisType="Categorical")
+    return objects
 
 
 def _container(visual: Visual, tooltip_page: str) -> dict[str, Any]:
@@ -101,5 +130,5 @@ def _container(visual: Visual, tooltip_page: str) -> dict[str, Any]:
         return {**shown, "title": _properties(show=False)}
     shown["title"] = _properties(show=True, text=visual.title)
     if visual.tooltip:
-        shown["visualTooltip"] = _properties(show=True, type="ReportPage", section=tooltip_page)
+        shown["visualTooltip"] = _properties(show=True, type="Canvas", section=tooltip_page)
     return shown

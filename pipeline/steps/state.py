@@ -24,6 +24,7 @@ def tell_readers(database: Database, project: Project, now: datetime) -> None:
         "last_run": last,
         "last_good_run": good,
         "withheld": _run(database, _WITHHELD),
+        **_totals(database),
         "tables": _tables(database, project),
     }
     project.settings.published.mkdir(parents=True, exist_ok=True)
@@ -43,6 +44,13 @@ def _run(database: Database, condition: str) -> dict[str, Any] | None:
         return None
     run_id, flow, status, ended, version = rows[0]
     return {"run_id": run_id, "flow": flow, "status": status, "ended_at": _text(ended), "version": version}
+
+
+def _totals(database: Database) -> dict[str, int]:
+    """Of the whole warehouse, each counted once: the tables' own numbers hold those of every table above them."""
+    ((quarantined,),) = database.rows("SELECT count(*) FROM ledger.quarantine")
+    failed = sum(number for _, number in database.rows(_FAILED))
+    return {"checks_failed": int(failed), "rows_quarantined": int(quarantined)}
 
 
 def _tables(database: Database, project: Project) -> dict[str, Any]:

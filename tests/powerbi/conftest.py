@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -56,6 +58,22 @@ def _made(name: str, home: Path) -> Exported:
             shop.drop(path.name, path.read_bytes())
     assert shop.run().status == "succeeded"
     return Exported(shop, shop.project(), open_snapshot(shop.project().settings), truth)
+
+
+@pytest.fixture(scope="session")
+def npm(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A folder with packages of Microsoft's for Node; where there is no Node the test is skipped, and says so."""
+    if shutil.which("npm") is None:
+        pytest.skip("there is no npm here")
+
+    def install(*packages: str) -> Path:
+        folder = tmp_path_factory.mktemp("npm")
+        (folder / "package.json").write_text('{"private": true}')
+        words = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", *packages]
+        subprocess.run(words, cwd=folder, check=True, capture_output=True)
+        return folder
+
+    return install
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from typing import Any
 TOKEN = re.compile(r"""\s*(?:(?P<text>"(?:[^"]|"")*")|(?P<table>'(?:[^']|'')+')|(?P<name>\[(?:[^\]]|\]\])+\])
     |(?P<number>\d+(?:\.\d+)?)|(?P<word>[A-Za-z_]\w*)|(?P<sign><=|>=|<>|&&|\|\||[-+*/=<>(){},]))""", re.X)  # fmt: skip
 Place = tuple[str, str]
+CALENDAR: Place = ("Date", "Date")  # of the table that is marked as date table: days that are set put aside its other filters
 
 
 # ---------------------------------------------------------------- reading
@@ -311,7 +312,8 @@ class Dax:
             values = frozenset(row[0] for row in relation.rows)
             if keep and place in inner.columns:
                 values &= inner.columns[place]
-            return replace(inner, columns={**inner.columns, place: values})
+            others = inner if keep or place != CALENDAR else self.without(("table", place[0]))(inner)
+            return replace(others, columns={**others.columns, place: values})
 
         return change
 
@@ -373,6 +375,18 @@ class Dax:
     def on(self, table: Relation, row: tuple[Any, ...], context: Context) -> Context:
         return replace(context, row={**context.row, **dict(zip(table.columns, row, strict=True))})
 
+    def do_sumx(self, parts: list[Any], context: Context) -> Any:
+        table = self.value(parts[0], context)
+        found = [self.value(parts[1], self.on(table, row, context)) for row in table.rows]
+        kept = [number for number in found if number is not None]
+        return sum(kept) if kept else None
+
+    def do_hasonevalue(self, parts: list[Any], context: Context) -> bool:
+        return len(self.do_values(parts, context).rows) == 1
+
+    def do_if(self, parts: list[Any], context: Context) -> Any:
+        return self.value(parts[1] if self.value(parts[0], context) else parts[2], context)
+
     def do_intersect(self, parts: list[Any], context: Context) -> Relation:
         one, other = (self.value(part, context) for part in parts)
         return replace(one, rows=tuple(row for row in one.rows if row in set(other.rows)))
@@ -400,6 +414,21 @@ class Dax:
         if shown[-1].day == calendar.monthrange(shown[-1].year, shown[-1].month)[1]:
             last = last.replace(day=calendar.monthrange(last.year, last.month)[1])
         return self.days(part, first, last)
+
+    def do_datesbetween(self, parts: list[Any], context: Context) -> Relation:
+        return self.days(parts[0], self.value(parts[1], context), self.value(parts[2], context))
+
+    def do_date(self, parts: list[Any], context: Context) -> date | None:
+        year, month, day = (self.value(part, context) for part in parts)
+        return None if year is None else date(int(year), int(month), int(day))
+
+    def do_year(self, parts: list[Any], context: Context) -> Any:
+        day = self.value(parts[0], context)
+        return day and day.year
+
+    def do_month(self, parts: list[Any], context: Context) -> Any:
+        day = self.value(parts[0], context)
+        return day and day.month
 
     def do_datesinperiod(self, parts: list[Any], context: Context) -> Relation:
         last, count = self.value(parts[1], context), int(self.value(parts[2], context))

@@ -65,6 +65,9 @@ def test_it_connects_to_the_address_that_was_given(exported: Make) -> None:
     files = project_files(made.project, made.manifest, "directquery", "db.example:5433/sales")
     text = files["shop.SemanticModel/definition/expressions.tmdl"]
     assert '"db.example:5433"' in text and '"sales"' in text
+    assert json.loads(files["shop.pbids"])["connections"] == [{
+        "details": {"protocol": "postgresql", "address": {"server": "db.example:5433", "database": "sales"}}, "options": {}, "mode": "DirectQuery",
+    }]  # fmt: skip
 
 
 def test_the_command_writes_a_folder_and_writes_over_its_own(exported: Make, tmp_path: Path) -> None:
@@ -73,11 +76,14 @@ def test_the_command_writes_a_folder_and_writes_over_its_own(exported: Make, tmp
     assert made.shop.cli_json("powerbi", "export", str(folder))["open"] == "shop.pbip"
     assert set(written_model(folder).tables) == set(made.model().tables)
     (folder / "shop.SemanticModel/definition/tables/Gone.tmdl").write_text("table Gone\n")
+    page = next((folder / "shop.Report/definition/pages").glob("*/visuals"))
+    (page / "gone").mkdir()
+    (page / "gone/visual.json").write_text("{}")
     (folder / "shop.SemanticModel/.pbi").mkdir()
     (folder / "shop.SemanticModel/.pbi/localSettings.json").write_text("{}")
     done = made.shop.cli("powerbi", "export", str(folder), "--mode", "directquery", "--url", "localhost:5432/goldfeed")
     assert done.returncode == 0 and "open shop.pbip" in done.stdout
-    assert not (folder / "shop.SemanticModel/definition/tables/Gone.tmdl").exists()
+    assert not (folder / "shop.SemanticModel/definition/tables/Gone.tmdl").exists() and not (page / "gone").exists()
     assert (folder / "shop.SemanticModel/.pbi/localSettings.json").exists()
     assert "directQuery" in (folder / "shop.SemanticModel/definition/tables/Orders.tmdl").read_text()
 
@@ -93,7 +99,8 @@ def test_a_folder_with_something_else_and_a_mode_there_is_not_are_refused(export
 
 
 def test_names_make_safe_files() -> None:
-    made = file_names(["Sales", "sales", "../up", "a/b", "a\\b", "", "Été 2024"])
+    made = file_names(["Sales", "sales", "../up", "a/b", "a\\b", "", "Été 2024", "Con", "COM1", "Console"])
+    assert made["Con"].lower() not in ("con", "aux") and made["COM1"].lower() != "com1" and made["Console"] == "Console"
     assert made["Sales"] == "Sales" and made["Été 2024"] == "Été 2024"
     assert len({name.lower() for name in made.values()}) == len(made)
     assert not any(set("/\\:.") & set(name) for name in made.values())

@@ -190,7 +190,7 @@ def test_large_facts_are_refreshed_in_part_by_a_column_that_is_never_null(export
 def test_flows_are_perspectives(exported: Make) -> None:
     model = exported("shop").model()
     shown = {table.name for item in model.items["perspectives/employees.tmdl"] for table in item.of("perspectiveTable")}
-    assert shown == {"Employees"}
+    assert shown == {"Employees", "Last Refresh", "Freshness"}
     for path, items in model.items.items():
         if path.startswith("perspectives/"):
             for table in items[0].of("perspectiveTable"):

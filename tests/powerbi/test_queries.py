@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
@@ -48,12 +48,9 @@ def all_m(made: Exported) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def parse(tmp_path_factory: pytest.TempPathFactory) -> Callable[[list[str]], list[str]]:
+def parse(npm: Callable[..., Path]) -> Callable[[list[str]], list[str]]:
     """What the language's own parser says against each text; empty where nothing."""
-    folder = tmp_path_factory.mktemp("npm")
-    (folder / "package.json").write_text('{"private": true}')
-    words = ["npm", "install", "--silent", "--no-audit", "--no-fund", "@microsoft/powerquery-parser@2.0.0"]
-    subprocess.run(words, cwd=folder, check=True, capture_output=True)
+    folder = npm("@microsoft/powerquery-parser@2.0.0")
 
     def said(texts: list[str]) -> list[str]:
         done = subprocess.run(["node", "-e", PARSE], cwd=folder, input=json.dumps(texts), text=True, capture_output=True, check=True)
@@ -64,7 +61,6 @@ def parse(tmp_path_factory: pytest.TempPathFactory) -> Callable[[list[str]], lis
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("npm") is None, reason="there is no npm here")
 @EACH
 def test_every_m_parses_and_a_broken_one_does_not(exported: Make, parse: Callable[[list[str]], list[str]], name: str) -> None:
     texts = all_m(exported(name))
@@ -99,6 +95,15 @@ def test_dates_and_times_are_asked_for_each_in_its_form() -> None:
         f"{URL}@000003/fact_b", {"$select": "at,n", "$filter": "at ge 2024-01-01T00:00:00Z and at lt 2024-02-01T12:00:00Z"},
     )
     assert request(moment, URL)[1] == {"$select": "at,n"}
+
+
+def test_money_long_whole_numbers_and_spans_get_the_type_that_the_model_says() -> None:
+    columns = [("money", "DECIMAL(18,2)"), ("fine", "DECIMAL(18,6)"), ("sum", "HUGEINT"), ("n", "BIGINT"), ("span", "INTERVAL"), ("clock", "TIME"), ("at", "TIMESTAMP_NS")]
+    table = Table("fact_c", "C", "", tuple(Column(name, name, type_) for name, type_ in columns))
+    assert [column.kind for column in table.columns] == ["decimal", "double", "int64", "int64", "double", "dateTime", "dateTime"]
+    last = partition(table, "import").partition("    Types = ")[2].splitlines()[0]
+    assert last == 'Table.TransformColumnTypes(Times, {{"money", Currency.Type}, {"sum", Int64.Type}, {"span", type number}})'
+    assert "Types" not in partition(table, "directquery")
 
 
 def test_two_windows_side_by_side_give_each_row_once(exported: Make) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator
 from referencing import Registry, Resource
 
+from pipeline.powerbi.files import write_project
 from tests.conftest import SAMPLE_DATA, needs_sample_data
 from tests.powerbi.conftest import SHOPS, Exported
 
@@ -77,6 +80,43 @@ def test_a_broken_copy_is_refused(exported: Make, schemas: Registry[Any]) -> Non
         assert wrong(broken, schemas), path
 
 
+@pytest.fixture(scope="session")
+def complaints(npm: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, str]], list[str]]:
+    """What Microsoft's checker of reports says against a project: properties, roles and words that no schema lists.
+
+    It fetches the schemas where it can; where it cannot the test above has them.
+    """
+    tool = npm("@microsoft/powerbi-report-authoring-cli@0.1.4", "@microsoft/powerbi-core-visual-schema@0.1.1") / "node_modules/.bin/powerbi-report-author"
+
+    def asked(files: dict[str, str]) -> list[str]:
+        folder = tmp_path_factory.mktemp("report")
+        write_project(folder, files)
+        done = subprocess.run([str(tool), "validate", str(next(folder.glob("*.Report")))], capture_output=True, text=True)
+        found = json.loads(done.stdout)["data"]
+        return [item["message"] for kind, said in found["diagnostics"].items() if kind != "PBIR_SCHEMA_UNREACHABLE" for item in said["items"]]
+
+    return asked
+
+
+@pytest.mark.slow
+@EACH
+@pytest.mark.parametrize("mode", ["import", "directquery"])
+def test_the_makers_own_checker_finds_nothing_wrong(
+    exported: Make, complaints: Callable[[dict[str, str]], list[str]], name: str, mode: str
+) -> None:
+    assert complaints(exported(name).files(mode)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("right", "wrong"), [("'Canvas'", "'ReportPage'"), ('"Category"', '"Categories"'), ("'Between'", "'Betwixt'")])
+def test_the_makers_own_checker_refuses_what_power_bi_would_pass_over(
+    exported: Make, complaints: Callable[[dict[str, str]], list[str]], right: str, wrong: str
+) -> None:
+    files = exported("shop").files()
+    assert any(right in text for text in files.values())
+    assert complaints({path: text.replace(right, wrong) if path.endswith("visual.json") else text for path, text in files.items()})
+
+
 @EACH
 def test_every_field_of_a_visual_is_in_the_model(exported: Make, name: str) -> None:
     made = exported(name)
@@ -135,6 +175,19 @@ def test_charts_show_the_tooltip_page_and_names_are_unique(exported: Make) -> No
     sections = [one["visual"]["visualContainerObjects"]["visualTooltip"][0]["properties"]["section"]["expr"]["Literal"]["Value"].strip("'")
                 for one in found if "visualTooltip" in one["visual"]["visualContainerObjects"]]
     assert len(sections) >= 10 and set(sections) <= pages
+
+
+def test_charts_are_in_order_and_slicers_go_along_from_page_to_page(exported: Make) -> None:
+    groups: dict[str, set[str]] = {}
+    for visual in (content["visual"] for content in visuals(exported("shop").files())):
+        if visual["visualType"] == "slicer":
+            groups.setdefault(visual["syncGroup"]["groupName"], set()).add(str(visual["query"]))
+        if visual["visualType"] in ("lineChart", "clusteredColumnChart", "clusteredBarChart"):
+            (sort,) = visual["query"]["sortDefinition"]["sort"]
+            bars = visual["visualType"] == "clusteredBarChart"
+            assert sort["direction"] == ("Descending" if bars else "Ascending")
+            assert sort["field"] == visual["query"]["queryState"]["Y" if bars else "Category"]["projections"][0]["field"]
+    assert {"Days", "Place", "Status"} <= set(groups) and all(len(fields) == 1 for fields in groups.values())
 
 
 def test_the_data_trust_page_says_what_can_be_trusted(exported: Make) -> None:

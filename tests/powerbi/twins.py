@@ -22,6 +22,19 @@ MONTH, YEAR = SHIFTED.replace("{gap}", "'1' MONTH"), SHIFTED.replace("{gap}", "'
 REVENUE_BEFORE = "sum(total_amount) FROM fact_orders, shifted WHERE {kept} AND order_date BETWEEN shifted.first AND shifted.last AND order_date IN (SELECT date FROM dim_date)"
 NOW = "now AS (SELECT DISTINCT id FROM bought WHERE {days})"
 AGO = "ago AS (SELECT DISTINCT id FROM bought, shifted WHERE order_date BETWEEN shifted.first AND shifted.last)"
+# the same for each month of the window by itself
+BY_MONTH = (
+    "months AS (SELECT month, min(date) AS first, max(date) AS last FROM dim_date WHERE date BETWEEN $first AND $last GROUP BY month), "
+    "now AS (SELECT DISTINCT month, id FROM bought JOIN months ON order_date BETWEEN first AND last), "
+    "ago AS (SELECT DISTINCT month, id FROM bought JOIN months ON order_date BETWEEN first - INTERVAL '1' MONTH "
+    "AND CASE WHEN last = last_day(last) THEN last_day(CAST(first - INTERVAL '1' MONTH AS DATE)) ELSE last - INTERVAL '1' MONTH END)"
+)
+# from the first of the month of the last day with an order to that day, and a month before
+TO_DATE = (
+    "ends AS (SELECT CAST(date_trunc('month', max(order_date)) AS DATE) AS first, max(order_date) AS last FROM fact_orders WHERE {days}), "
+    "to_date AS (SELECT first, last, CAST(first - INTERVAL '1' MONTH AS DATE) AS ago_first, "
+    "CASE WHEN last = last_day(last) THEN first - 1 ELSE CAST(last - INTERVAL '1' MONTH AS DATE) END AS ago_last FROM ends)"
+)
 NEW = "SELECT id FROM bought GROUP BY id HAVING min(order_date) BETWEEN $first AND $last"
 
 TWINS = {
@@ -38,12 +51,15 @@ TWINS = {
     "Customers": "WITH {bought} SELECT count(DISTINCT id) FROM bought WHERE {days}",
     "New Customers": f"WITH {{bought}} SELECT count(*) FROM ({NEW})",
     "Returning Customers": f"WITH {{bought}} SELECT count(DISTINCT id) FROM bought WHERE {{days}} AND id NOT IN ({NEW})",
-    "Retention %": f"WITH {{bought}}, {MONTH}, {NOW}, {AGO} SELECT CAST(count(now.id) AS DOUBLE) / nullif(count(*), 0) FROM ago LEFT JOIN now USING (id)",
+    "Customers Last Month": f"WITH {{bought}}, {MONTH}, {AGO} SELECT count(*) FROM ago",
+    "Retained Customers": f"WITH {{bought}}, {MONTH}, {NOW}, {AGO} SELECT count(*) FROM ago JOIN now USING (id)",
+    "Retention %": f"WITH {{bought}}, {BY_MONTH} SELECT CAST(count(now.id) AS DOUBLE) / nullif(count(*), 0) FROM ago LEFT JOIN now USING (month, id)",
     "Cohort Retention %": "SELECT CAST(sum(active_customers) AS DOUBLE) / sum(cohort_size) FROM mart_monthly_retention",
     "Revenue Last Month": f"WITH {MONTH} SELECT {REVENUE_BEFORE}",
     "Revenue Last Year": f"WITH {YEAR} SELECT {REVENUE_BEFORE}",
     "Revenue Growth %": f"WITH {MONTH} SELECT CAST(({REVENUE}) - ago AS DOUBLE) / nullif(ago, 0) FROM (SELECT sum(x) AS ago FROM (SELECT {REVENUE_BEFORE}) t(x))",
     "Revenue Growth on Last Year %": f"WITH {YEAR} SELECT CAST(({REVENUE}) - ago AS DOUBLE) / nullif(ago, 0) FROM (SELECT sum(x) AS ago FROM (SELECT {REVENUE_BEFORE}) t(x))",
+    "Revenue Growth MTD %": f"WITH {TO_DATE} SELECT CAST(sum(total_amount) FILTER (order_date BETWEEN first AND last) AS DOUBLE) / nullif(sum(total_amount) FILTER (order_date BETWEEN ago_first AND ago_last), 0) - 1 FROM fact_orders, to_date WHERE {{kept}}",
     "Revenue Running Total": "SELECT sum(total_amount) FROM fact_orders WHERE {kept} AND order_date <= (SELECT max(date) FROM dim_date WHERE date BETWEEN $first AND $last)",
     "Freight Share": "SELECT CAST(sum(freight_amount) AS DOUBLE) / sum(total_amount) FROM fact_orders WHERE {days}",
     "Revenue Rolling 28 Days": "SELECT sum(total_amount) FROM fact_orders, (SELECT max(date) AS last FROM dim_date WHERE date BETWEEN $first AND $last) WHERE {kept} AND order_date BETWEEN last - 27 AND last",

@@ -20,17 +20,19 @@ _FEED: dict[str, tuple[Type, str]] = {
         STRING,
         "kept: all checks held; withheld: a newer state failed its checks and was not published",
     ),
-    "withheld_at": (STRING, "When the newest state was withheld (UTC)"),
+    "withheld_at": (MOMENT, "When the newest state was withheld (UTC)"),
     "last_run": (STRING, "How the last run ended"),
-    "last_run_at": (STRING, "When it ended (UTC)"),
-    "last_good_run_at": (STRING, "When the last good run ended (UTC)"),
+    "last_run_at": (MOMENT, "When it ended (UTC)"),
+    "last_good_run_at": (MOMENT, "When the last good run ended (UTC)"),
+    "checks_failed": (INT64, "Checks that failed when they were last made, in all tables"),
+    "rows_quarantined": (INT64, "Rows set aside, each counted once"),
 }
 _FRESHNESS: dict[str, tuple[Type, str]] = {
     "table": (STRING, "The table"),
     "version": (STRING, "The published version"),
-    "built_at": (STRING, "When it was built (UTC)"),
+    "built_at": (MOMENT, "When it was built (UTC)"),
     "data_through": (STRING, "The last day or time its rows speak of (UTC)"),
-    "last_good_run": (STRING, "When the last good run ended (UTC)"),
+    "last_good_run": (MOMENT, "When the last good run ended (UTC)"),
     "checks_failed": (INT64, "Checks that failed on its way"),
     "rows_quarantined": (INT64, "Rows set aside on its way"),
 }
@@ -72,4 +74,6 @@ def _word(state: dict[str, Any], snapshot: Snapshot) -> dict[str, Any]:
         "last_run": last.get("status"),
         "last_run_at": last.get("ended_at"),
         "last_good_run_at": good.get("ended_at"),
+        "checks_failed": state.get("checks_failed"),
+        "rows_quarantined": state.get("rows_quarantined"),
     }
