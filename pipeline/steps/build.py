@@ -90,7 +90,8 @@ def _audited(run: Run, model: Model, state: TableState, built: Built) -> Audit |
     forget_rows(run, model.name)
     if model.header.kind != "view":
         profile(run, model.name, state.kept)
-    return audit(run, model.name, state.version, state.kept, changed=changed)
+    whole = not built.batches and not built.known
+    return audit(run, model.name, state.version, state.kept, changed=changed, built_whole=whole)
 
 
 def _asked_for(run: Run, model: Model, state: TableState) -> bool:

@@ -11,16 +11,16 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Lock, Thread
-from types import new_class
 from typing import Any
 
 import duckdb
 
 from pipeline.errors import PermanentError
-from pipeline.project.contract import DATABASE
+from pipeline.steps.lean import Look, Soda, imported
 
 _LOCK = Lock()  # its sessions share state
 _BOUNDS = (
@@ -47,20 +47,26 @@ class Outcome:
 
 @dataclass
 class Verified:
-    """The outcomes by path, a SELECT of the rows that failed where Soda can say which, and what it complained of."""
+    """The outcomes by path, a SELECT of the rows that failed where Soda can say which, and what it complained of.
+
+    `seconds`: what it took, without the wait for another table's contract.
+    """
 
     outcomes: list[Outcome] = field(default_factory=list)
     failing: dict[str, str] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
+    seconds: float = 0.0
 
 
-def verify(connection: duckdb.DuckDBPyConnection, contract: dict[str, Any], changed: str, now: datetime) -> Verified:
+def verify(
+    connection: duckdb.DuckDBPyConnection, contract: dict[str, Any], changed: str, now: datetime, look: Look
+) -> Verified:
     """Verify one contract. `changed`: what the variable of that name stands for.
 
     Raises PermanentError when Soda cannot read the contract at all.
     """
     with _LOCK:
-        soda = _soda()
+        soda, began = _soda(), time.monotonic()
         variables = {"changed": changed} if "changed" in (contract.get("variables") or {}) else {}
         soda.seen.clear()
         try:
@@ -68,11 +74,11 @@ def verify(connection: duckdb.DuckDBPyConnection, contract: dict[str, Any], chan
                 [soda.source(yaml_str=json.dumps(contract, default=str))],
                 variables=variables,
                 data_timestamp=now.replace(tzinfo=UTC).isoformat(),
-                data_source_impls=[soda.data_source(connection)],
+                data_source_impls=[soda.data_source(connection, look)],
             )
         except Exception as error:  # Soda has many kinds; each of them means that nothing was checked
             raise PermanentError(f"the contract cannot be checked: {_first_line(error)}") from error
-        found = Verified(failing=dict(soda.seen))
+        found = Verified(failing=dict(soda.seen), seconds=time.monotonic() - began)
         for one in result.contract_verification_results:
             found.outcomes += [_outcome(check) for check in one.check_results]
             found.complaints += [
@@ -81,21 +87,7 @@ def verify(connection: duckdb.DuckDBPyConnection, contract: dict[str, Any], chan
         return found
 
 
-@dataclass
-class _Soda:
-    session: Any
-    source: Any
-    kind: Any
-    dialect: Any
-    seen: dict[str, str]
-
-    def data_source(self, connection: duckdb.DuckDBPyConnection) -> Any:
-        made = self.kind.from_existing_cursor(connection, DATABASE)
-        made.sql_dialect = self.dialect
-        return made
-
-
-_loaded: list[_Soda] = []
+_loaded: list[Soda] = []
 
 
 def warm() -> None:
@@ -108,68 +100,12 @@ def warm() -> None:
     Thread(target=load, daemon=True).start()
 
 
-def _soda() -> _Soda:
+def _soda() -> Soda:
     """Import Soda, once and only when a contract runs: it takes more than half a second."""
     if not _loaded:
         os.environ["SODA_CORE_TELEMETRY_ENABLED"] = "false"
-        _loaded.append(_imported())
+        _loaded.append(imported())
     return _loaded[0]
-
-
-def _imported() -> _Soda:
-    from ruamel.yaml.comments import CommentedMap, CommentedSeq
-    from soda_core.common.yaml import ContractYamlSource, FileType, YamlObject
-    from soda_core.contracts.contract_verification import ContractVerificationSession
-    from soda_core.contracts.impl import contract_verification_impl as impl
-    from soda_duckdb.common.data_sources.duckdb_data_source import DuckDBDataSourceImpl, DuckDBSqlDialect
-
-    seen: dict[str, str] = {}
-
-    def parse(self: Any) -> Any:
-        """The contract from JSON: Soda's own YAML reader takes longer than all its checks of a small table."""
-        return YamlObject(self, _marked(json.loads(self.yaml_str), CommentedMap, CommentedSeq))
-
-    kind = {"file_type": FileType.CONTRACT}
-    source = new_class("Source", (ContractYamlSource,), kind, lambda body: body.update(parse=parse))
-
-    def hear(_: Any, contract_impl: Any, *__: Any, **___: Any) -> None:
-        """Hears of each verified contract, with the very conditions that Soda counted by."""
-        for check in contract_impl.all_check_impls:
-            condition = _condition(check, contract_impl.data_source_impl.sql_dialect)
-            if condition:
-                seen[check.relative_path] = condition
-
-    methods = {"handle": hear, "provides_post_processing_stages": lambda _: []}
-    listener = type("Listener", (impl.ContractVerificationHandler,), methods)
-    impl.ContractVerificationHandlerRegistry.register(listener())
-    dialect = DuckDBSqlDialect()
-    dialect._build_combined_hash_sql = lambda key: _row(dialect, key)
-    return _Soda(ContractVerificationSession, source, DuckDBDataSourceImpl, dialect, seen)
-
-
-def _marked(value: Any, mapping: Any, sequence: Any) -> Any:
-    """Plain data in the kinds of dict and list that Soda's YAML reader gives."""
-    if isinstance(value, dict):
-        made = mapping()
-        made.update({key: _marked(part, mapping, sequence) for key, part in value.items()})
-        return made
-    if isinstance(value, list):
-        return sequence([_marked(part, mapping, sequence) for part in value])
-    return value
-
-
-def _row(dialect: Any, key: Any) -> str:
-    """The columns of a key themselves; Soda's MD5 of their text takes four times as long, and mixes NULL with words."""
-    return f"row({', '.join(dialect.build_expression_sql(part) for part in key.expressions)})"
-
-
-def _condition(check: Any, dialect: Any) -> str | None:
-    """The condition that a row of a failed check meets; None where the check is not about rows."""
-    if check.type not in ("missing", "invalid", "failed_rows") or getattr(check.check_yaml, "query", None):
-        return None
-    metric = check.get_threshold_metric_impl()
-    expression = metric.sql_condition_expression() if hasattr(metric, "sql_condition_expression") else None
-    return str(dialect.build_expression_sql(expression)) if expression is not None else None
 
 
 def _outcome(result: Any) -> Outcome:
