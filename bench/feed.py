@@ -1,13 +1,18 @@
 """The OData feed over a fact of 5,000,000 rows and 12 columns: rate of JSON, latency of a filtered page, memory.
 
-    python -m bench.feed [--rows 5000000]
+    python -m bench.feed [--rows 5000000] [--only rate|readers]
+
+The server is the whole one, with login, limits and audit. The page is asked for by twenty readers, with nothing else going
+on and then while a shop is rebuilt again and again in the process that serves, as `goldfeed serve` does it.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import http.client
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -20,9 +25,15 @@ from typing import Any
 import duckdb
 import psutil
 
-from bench.common import MEMORY_LIMIT, THREADS, WORK
+from bench.common import MEMORY_LIMIT, ROOT, THREADS, WORK, measured
+from bench.files import PASSWORD, settings_of
+from pipeline.clock import Clock
+from pipeline.demo import write_shop
+from pipeline.feed.serving import Parts, start
+from pipeline.log import logger
+from pipeline.project.project import load_project
 from pipeline.published import file_hash, point_to
-from pipeline.settings import Settings, load_settings
+from pipeline.runner import Order, execute, open_warehouse
 
 FACT = """SELECT i::BIGINT AS order_id, DATE '2020-01-01' + CAST(i * 1826 // {rows} AS INTEGER) AS order_date,
  (i * 7919 % 200000)::INTEGER AS customer_key, (i * 31 % 5000)::INTEGER AS product_key, (i % 9 + 1)::INTEGER AS quantity,
@@ -32,15 +43,13 @@ FACT = """SELECT i::BIGINT AS order_id, DATE '2020-01-01' + CAST(i * 1826 // {ro
  (i % 3 = 0) AS is_gift FROM range({rows}) t(i)"""
 DAY = "/odata/v4/fact?$filter=order_date%20ge%202023-05-01T00:00:00Z%20and%20order_date%20lt%202023-05-02T00:00:00Z"
 READERS, SECONDS, PIECE = 20, 20, 1 << 20
-
-
-def settings_of(home: Path) -> Settings:
-    return load_settings(home, home=home, given={"memory_limit": MEMORY_LIMIT, "threads": str(THREADS)}, environ={})
+LOGIN = {"Authorization": "Basic " + base64.b64encode(f"bench:{PASSWORD}".encode()).decode()}
+SHOP = WORK / "feed-shop"
 
 
 def publish(home: Path, rows: int) -> Path:
     """One version with one table; gives its file."""
-    folder = settings_of(home).published / "000001"
+    folder = home / "published" / "000001"
     path = folder / "fact.parquet"
     if path.exists() and duckdb.sql(f"SELECT count(*) FROM '{path}'").fetchall() == [(rows,)]:
         return path
@@ -55,31 +64,31 @@ def publish(home: Path, rows: int) -> Path:
 
 
 def serve(home: Path) -> None:
-    """The feed alone, for everybody, on a free port, which is printed."""
-    import socket
+    """The whole feed, login and all; prints its port. A line with seconds has the shop rebuilt until they are over."""
+    server = start(settings_of(home), Parts(), logger())
+    print(server.port, flush=True)
+    for line in sys.stdin:
+        until, runs = time.monotonic() + float(line), 0
+        while time.monotonic() < until:
+            rebuild_once()
+            runs += 1
+        print(runs, flush=True)
+    server.stop()
 
-    import uvicorn
-    from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from pipeline.feed.app import Feed, build_app
-    from pipeline.feed.library import Library
-    from pipeline.feed.odata.routes import routes
+def prepare_shop(orders: int) -> None:
+    """A shop that has been built once."""
+    shutil.rmtree(SHOP, ignore_errors=True)
+    write_shop(SHOP / "landing", orders=orders, days=30, seed=5, dirty=0.01)
+    measured(["-m", "pipeline.cli", "--home", str(SHOP), "run", "--quiet"])
 
-    class Everybody:
-        def __init__(self, app: ASGIApp) -> None:
-            self.app = app
 
-        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-            scope.setdefault("state", {})["role"] = lambda catalog: catalog
-            await self.app(scope, receive, send)
-
-    settings = settings_of(home)
-    app = build_app(Feed(settings, Library(settings)), routes())
-    app.add_middleware(Everybody)
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    print(listener.getsockname()[1], flush=True)
-    uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off")).run(sockets=[listener])
+def rebuild_once() -> None:
+    """A full refresh of the shop, in this process."""
+    project = load_project(ROOT, home=SHOP, environ={"GOLDFEED_MEMORY_LIMIT": MEMORY_LIMIT, "GOLDFEED_THREADS": str(THREADS)})
+    database = open_warehouse(project, Clock())
+    execute(project, database, Order(full_refresh=True))
+    database.close()
 
 
 class Memory(threading.Thread):
@@ -118,7 +127,7 @@ def read_all(port: int, headers: dict[str, str] | None = None) -> tuple[float, i
     began, size, where = time.monotonic(), 0, "/odata/v4/fact"
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
     while where:
-        connection.request("GET", where, headers=headers or {})
+        connection.request("GET", where, headers=LOGIN | (headers or {}))
         answer, tail = connection.getresponse(), b""
         assert answer.status == 200, answer.read()
         unpack = zlib.decompressobj(31) if answer.getheader("content-encoding") == "gzip" else None
@@ -139,7 +148,7 @@ def read_days(port: int) -> list[float]:
         time.sleep(number / READERS)
         for _ in range(SECONDS):
             began = time.monotonic()
-            connection.request("GET", DAY)
+            connection.request("GET", DAY, headers=LOGIN)
             content = connection.getresponse().read()
             taken.append(time.monotonic() - began)
             assert content.endswith(b"]}"), content[-300:]
@@ -157,6 +166,8 @@ def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--rows", type=int, default=5_000_000)
     options.add_argument("--runs", type=int, default=3)
+    options.add_argument("--orders", type=int, default=100_000, help="of the shop that is rebuilt beside the readers")
+    options.add_argument("--only", choices=("rate", "readers"))
     options.add_argument("--serve", action="store_true")
     chosen = options.parse_args()
     home = WORK / "feed"
@@ -164,19 +175,38 @@ def main() -> None:
         serve(home)
         return
     path = publish(home, chosen.rows)
-    server = subprocess.Popen([sys.executable, "-m", "bench.feed", "--serve"], stdout=subprocess.PIPE, text=True)
-    assert server.stdout
+    if chosen.only != "rate":
+        prepare_shop(chosen.orders)
+    server = subprocess.Popen(
+        [sys.executable, "-m", "bench.feed", "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     try:
-        report(path, int(server.stdout.readline()), server.pid, chosen)
+        report(path, server, chosen)
     finally:
         server.terminate()
         server.wait(30)
 
 
-def report(path: Path, port: int, process: int, chosen: Any) -> None:
+def report(path: Path, server: subprocess.Popen[str], chosen: Any) -> None:
+    assert server.stdin and server.stdout
+    port = int(server.stdout.readline())
     wait_for(port)
-    memory = Memory(process)
+    memory = Memory(server.pid)
     memory.start()
+    if chosen.only != "readers":
+        rate(path, port, chosen)
+    say_days("nothing else", read_days(port))
+    memory.over = True
+    print(f"memory over idle ({memory.idle:.0f} MB): {memory.peak - memory.idle:.0f} MB")
+    if chosen.only != "rate":
+        server.stdin.write(f"{SECONDS}\n")
+        server.stdin.flush()
+        taken = read_days(port)
+        say_days(f"{server.stdout.readline().strip()} rebuilds of {chosen.orders:,} orders in the same process", taken)
+
+
+def rate(path: Path, port: int, chosen: Any) -> None:
+    """The whole table as JSON, in turns with DuckDB writing it to a file."""
     raw, fed = [], []
     for _ in range(chosen.runs):
         raw.append(written_by_duckdb(path))
@@ -186,23 +216,22 @@ def report(path: Path, port: int, process: int, chosen: Any) -> None:
     print(f"OData JSON to a client: {chosen.rows / seconds / 1e6:.2f} M rows/s, {size / 1e6:.0f} MB, {median(raw) / seconds:.0%} of that rate")
     packed, small = read_all(port, {"Accept-Encoding": "gzip"})
     print(f"the same packed with gzip: {chosen.rows / packed / 1e6:.2f} M rows/s, {small / 1e6:.0f} MB")
-    print(f"memory over idle ({memory.idle:.0f} MB): {memory.peak - memory.idle:.0f} MB")
-    taken = read_days(port)
-    print(f"a day of five years, {READERS} readers: median {median(taken) * 1000:.0f} ms, p95 {quantiles(taken, n=20)[18] * 1000:.0f} ms, {len(taken)} answers")
-    memory.over = True
-    print(f"memory over idle, readers too: {memory.peak - memory.idle:.0f} MB")
+
+
+def say_days(beside: str, taken: list[float]) -> None:
+    print(
+        f"a day of five years, {READERS} readers, beside {beside}: median {median(taken) * 1000:.0f} ms,"
+        f" p95 {quantiles(taken, n=20)[18] * 1000:.0f} ms, {len(taken)} answers"
+    )
 
 
 def wait_for(port: int) -> None:
-    """Until the service document comes; the first request also verifies the version."""
-    for _ in range(200):
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-            connection.request("GET", "/odata/v4/fact?$top=1")
-            connection.getresponse().read()
-            return
-        except OSError:
-            time.sleep(0.05)
+    """Until rows come: the first request verifies the version and looks at its layout."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", "/odata/v4/fact?$top=1", headers=LOGIN)
+    answer = connection.getresponse()
+    assert answer.status == 200, answer.read()
+    answer.read()
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from statistics import median
 
 import duckdb
 
-from bench.common import ROOT, WORK, measured
+from bench.common import MEMORY_LIMIT, ROOT, THREADS, WORK, measured
 from pipeline.clock import Clock
 from pipeline.demo import write_shop
 from pipeline.feed.serving import Parts, start
@@ -67,7 +67,8 @@ def publish(published: Path, rows: int) -> Path:
 
 def settings_of(home: Path) -> Settings:
     """Settings of a home, on a port of its own, with one user."""
-    settings = load_settings(home, home=home, given={}, environ={"GOLDFEED_HTTP_PORT": "0"})
+    given = {"memory_limit": MEMORY_LIMIT, "threads": str(THREADS)}
+    settings = load_settings(home, home=home, given=given, environ={"GOLDFEED_HTTP_PORT": "0"})
     UserFile(settings.secrets).add("bench", "admin", PASSWORD, Clock().now())
     return settings
 

@@ -50,7 +50,7 @@ def seen(request: Request, version: str | None = None) -> tuple[Snapshot, Catalo
     feed: Feed = request.app.state.feed
     snapshot = feed.library.version(version) if version else feed.library.current()
     role: Role = request.state.role
-    return snapshot, role(catalog_of(snapshot.manifest))
+    return snapshot, role(catalog_of(snapshot.manifest, snapshot.filled))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,8 @@ from pipeline.sql import quoted
 
 @dataclass(frozen=True)
 class Column:
-    """A column as readers know it. `type` is DuckDB's (`DECIMAL(18,2)`); `pii` the kind of personal data in it."""
+    """A column as readers know it. `type` is DuckDB's (`DECIMAL(18,2)`); `pii` the kind of personal data in it;
+    `filled`: this version has no null in it, nor an infinite date, whatever is declared."""
 
     name: str
     type: str
@@ -19,6 +20,7 @@ class Column:
     nullable: bool = True
     pii: str | None = None
     masked: bool = False
+    filled: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,25 +74,26 @@ class Catalog:
 Role = Callable[[Catalog], Catalog]
 
 
-def catalog_of(manifest: dict[str, Any]) -> Catalog:
-    """The whole catalog of a version, as its manifest describes it."""
-    tables = {name: _table(name, entry) for name, entry in manifest["tables"].items()}
+def catalog_of(manifest: dict[str, Any], filled: Mapping[str, Set[str]] | None = None) -> Catalog:
+    """The whole catalog of a version, as its manifest describes it. `filled`: see `Snapshot`."""
+    known = filled or {}
+    tables = {name: _table(name, entry, known.get(name, set())) for name, entry in manifest["tables"].items()}
     return Catalog(manifest["version"], manifest["published_at"], tables).closed()
 
 
-def _table(name: str, entry: dict[str, Any]) -> Table:
+def _table(name: str, entry: dict[str, Any], filled: Set[str]) -> Table:
     key = tuple(entry.get("key") or ())
     return Table(
         name=name,
         description=entry.get("description", ""),
         key=key,
-        columns=tuple(_column(column, key) for column in entry["columns"]),
+        columns=tuple(_column(column, key, filled) for column in entry["columns"]),
         foreign_keys={column: _target(target) for column, target in (entry.get("foreign_keys") or {}).items()},
         rows=entry["rows"],
     )
 
 
-def _column(entry: dict[str, Any], key: tuple[str, ...]) -> Column:
+def _column(entry: dict[str, Any], key: tuple[str, ...], filled: Set[str]) -> Column:
     return Column(
         name=entry["name"],
         type=entry["type"],
@@ -98,6 +101,7 @@ def _column(entry: dict[str, Any], key: tuple[str, ...]) -> Column:
         nullable=entry["name"] not in key,
         pii=entry.get("pii"),
         masked=bool(entry.get("masked")),
+        filled=entry["name"] in filled,
     )
 
 

@@ -122,7 +122,7 @@ class Files:
 def _is_raw(snapshot: Snapshot, table: Table) -> bool:
     """Whether the published file is just what the reader sees: every column, every row, in one file."""
     entry = snapshot.manifest["tables"][table.name]
-    whole = catalog_of(snapshot.manifest).tables[table.name]
+    whole = catalog_of(snapshot.manifest, snapshot.filled).tables[table.name]
     return len(table_files(entry)) == 1 and table.condition is None and table.columns == whole.columns
 
 

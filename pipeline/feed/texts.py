@@ -8,9 +8,11 @@ from typing import Any
 import duckdb
 import nanoarrow
 
+_ROWS = 8192  # of a batch: some megabytes, which are sent while the next are made
+
 
 class Batch:
-    """Some rows of an answer, about a hundred thousand at most; every column is VARCHAR, the first is what is sent."""
+    """Some rows of an answer; every column is VARCHAR, the first is what is sent."""
 
     def __init__(self, array: Any) -> None:
         self._array = array
@@ -42,10 +44,14 @@ class Batch:
 
 
 class Texts:
-    """The batches of a query, read one by one; DuckDB works some way ahead. Without pyarrow, by Arrow's C interface."""
+    """The batches of a query, read one by one; DuckDB works some way ahead. Without pyarrow, by Arrow's C interface.
+
+    `_submit` is what `sql(...).__arrow_c_stream__()` calls in the end, with batches of any size and without binding twice.
+    """
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection, sql: str, values: Sequence[Any]) -> None:
-        self._batches = iter(nanoarrow.c_array_stream(cursor.sql(sql, params=list(values))))
+        result: Any = cursor._submit(sql, list(values), "stream", _ROWS)
+        self._batches = iter(nanoarrow.c_array_stream(result.arrow_capsule()))
 
     def next(self) -> Batch | None:
         """The next batch, or None after the last."""

@@ -81,6 +81,40 @@ class Job:
         return refusal(error)
 
 
+class Ahead:
+    """The batches of a query, of which one is made while another is sent."""
+
+    def __init__(self, job: Job, sql: str, values: Sequence[Any]) -> None:
+        self._job, self._sql, self._values = job, sql, values
+        self._texts: Texts | None = None
+        self._made: asyncio.Future[Batch | None] | None = None
+
+    def begin(self) -> None:
+        """Make the next batch from now on; `next` waits for it."""
+        if self._made is None:
+            self._made = asyncio.ensure_future(self._job.do(self._next))
+
+    async def next(self) -> Batch | None:
+        """The next batch, or None after the last. Raises RequestError as `Job.do` does."""
+        self.begin()
+        assert self._made is not None
+        found = await self._made
+        self._made = None
+        return found
+
+    def _next(self, cursor: duckdb.DuckDBPyConnection) -> Batch | None:
+        if self._texts is None:
+            self._texts = Texts(cursor, self._sql, self._values)
+        return self._texts.next()
+
+    async def end(self) -> None:
+        """What is being made is given up."""
+        if self._made is not None:
+            self._made.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await self._made
+
+
 class Work:
     """The queue. One for the application; `job` gives a turn."""
 

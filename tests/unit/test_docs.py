@@ -60,6 +60,24 @@ def test_links_between_the_pages_lead_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def test_every_clause_of_odata_names_a_test_that_there_is_and_no_test_of_one_is_missing() -> None:
+    page = (ROOT / "docs/odata.md").read_text(encoding="utf-8").partition("## Conformance")[2]
+    clauses = re.findall(r"^\| ((?:Minimal|Intermediate) [\d.]+) \|[^|]*\|([^|]*)\|$", page, re.MULTILINE)
+    there = {
+        f"{path.relative_to(ROOT)}": set(re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE))
+        for folder in ("feed", "readers") for path in (ROOT / "tests" / folder).glob("test_*.py")
+    }  # fmt: skip
+    own, named = there["tests/feed/test_odata_conformance.py"], set[str]()
+    for clause, cell in clauses:
+        tests, files = re.findall(r"`(test_\w+)`", cell), re.findall(r"`(tests/[\w/]+\.py)`", cell)
+        assert tests or files or cell.strip() in ("there are none", "the above"), clause
+        assert set(files) <= set(there), clause
+        assert set(tests) <= own.union(*(there[file] for file in files)), clause
+        named |= set(tests)
+    assert own <= named
+    assert len(clauses) == 35
+
+
 def test_there_are_at_most_a_dozen_kinds_of_error_in_one_tree() -> None:
     kinds, waiting = set(), [GoldfeedError]
     while waiting:

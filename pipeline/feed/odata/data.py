@@ -25,9 +25,9 @@ from pipeline.feed.odata.rows import Page, counting, fitting, paging
 from pipeline.feed.odata.scope import Context, Scope, Shape
 from pipeline.feed.odata.skiptoken import Token, read, written
 from pipeline.feed.streams import Stream, cut, while_connected
-from pipeline.feed.texts import Batch, Texts
+from pipeline.feed.texts import Batch
 from pipeline.feed.watch import note_read
-from pipeline.feed.work import Job
+from pipeline.feed.work import Ahead, Job
 
 PAGE, LARGEST = 50_000, 500_000  # rows of a page: unless asked otherwise, and at most
 NESTED, FEWEST = 1_000, 20  # at most and at least, where rows bring rows with them
@@ -72,8 +72,14 @@ async def rows_answer(ask: Ask, target: Target) -> Response:
     headers = ask.standing() | {"Content-Type": kind} | _applied_preference(ask, plan)
     if ask.request.method == "HEAD":
         await holds.aclose()
-        return Response(headers=headers)
+        return _without_length(Response(headers=headers))
     return Stream(sent, holds, headers, ask.encoding())
+
+
+def _without_length(answer: Response) -> Response:
+    """The answer to HEAD where GET would stream: nobody knows yet how long that will be, and 0 it is not."""
+    del answer.headers["Content-Length"]
+    return answer
 
 
 def _plan(ask: Ask, target: Target) -> Plan:
@@ -97,22 +103,23 @@ async def _begun(ask: Ask, target: Target, plan: Plan, holds: AsyncExitStack) ->
     """The text of the answer; its first batch has been read, so what can go wrong mostly has."""
     job = await holds.enter_async_context(ask.feed.work.job(ask.snapshot))
     await _check_way(ask, job, target)
-    layout = await job.do(lambda cursor: _layout(cursor, ask, target))
+    layout = await _layout(job, ask, target)
     head = await _head(ask, job, target, plan)
     context = ask.context()
     shape = _shape(ask, context, target, layout)
     sql, keys = _paging(ask, context, shape, plan, layout)
     await _check_singles(ask, job, context)
-    texts = await job.do(lambda cursor: Texts(cursor, *context.statement(sql)))
-    first = await job.do(lambda _: texts.next())
-    return _pieces(ask, plan, head, job, texts, first, keys)
+    batches = Ahead(job, *context.statement(sql))
+    holds.push_async_callback(batches.end)
+    return _pieces(ask, plan, head, batches, await batches.next(), keys)
 
 
-def _layout(cursor: duckdb.DuckDBPyConnection, ask: Ask, target: Target) -> Layout | None:
+async def _layout(job: Job, ask: Ask, target: Target) -> Layout | None:
     """How the rows lie; of no interest for those of $apply, which groups."""
     if any(step.name in ("groupby", "aggregate") for step in ask.query.apply):
         return None
-    return _LAYOUTS.of(cursor, ask.snapshot.version, target.entity)
+    version, entity = ask.snapshot.version, target.entity
+    return _LAYOUTS.known(version, entity) or await job.do(partial(_LAYOUTS.of, version=version, entity=entity))
 
 
 def _shape(ask: Ask, context: Context, target: Target, layout: Layout | None) -> Shape:
@@ -142,7 +149,9 @@ async def _check_singles(ask: Ask, job: Job, context: Context) -> None:
     """501 where a link should lead to one row but the key of the table at its end is not unique: rows would double."""
     for name in sorted(context.singles):
         entity = ask.model.entities[name]
-        if await job.do(partial(_LAYOUTS.of, version=ask.snapshot.version, entity=entity)) is Layout.LOOSE:
+        version = ask.snapshot.version
+        layout = _LAYOUTS.known(version, entity) or await job.do(partial(_LAYOUTS.of, version=version, entity=entity))
+        if layout is Layout.LOOSE:
             raise unsupported(f"going to {name}, whose key is not unique in this version,")
 
 
@@ -153,12 +162,13 @@ async def _number(ask: Ask, job: Job, sql: str, context: Context) -> int:
 
 
 async def _pieces(
-    ask: Ask, plan: Plan, head: bytes, job: Job, texts: Texts, batch: Batch | None, keys: int
+    ask: Ask, plan: Plan, head: bytes, batches: Ahead, batch: Batch | None, keys: int
 ) -> AsyncIterator[bytes]:
     """The whole text. Each row ends with a comma: the last one's is left out."""
     yield head
     sent, following = 0, None
     while batch is not None:
+        batches.begin()  # the next is made while this one is sent
         room = plan.rows - sent
         if batch.rows > room:
             following = batch.values(room)[:keys]
@@ -168,7 +178,7 @@ async def _pieces(
                 yield piece
         sent += batch.rows
         note_read(ask.request, ask.set_name, min(sent, plan.rows))
-        batch = await job.do(lambda _: texts.next())
+        batch = await batches.next()
     yield b"]" + _next_link(ask, plan, following) + b"}"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline.feed.odata.chosen import conditions, fields_with, rows_with
-from pipeline.feed.odata.jsontext import Format, Member, json_object, json_text, value_text
+from pipeline.feed.odata.jsontext import Format, Member, filled_member, json_object, json_text, value_text
 from pipeline.feed.odata.model import Entity, Model, Navigation
 from pipeline.feed.odata.order import Item, items_of
 from pipeline.feed.odata.refusals import unknown, wrong
@@ -21,13 +21,13 @@ _UNKNOWN = 100  # rows that a row may bring, where the tables do not tell
 _TOLD_BY_JSON = ("Edm.String", "Edm.Boolean", "Edm.Double")
 
 
-def expanded(scope: Scope, options: Options, style: Format) -> str:
-    """SQL for the JSON object of each row of the scope."""
+def expanded(scope: Scope, options: Options, style: Format, end: str = "") -> str:
+    """SQL for the JSON object of each row of the scope, and what stands behind it."""
     members = _members(scope, chosen(scope, options), style)
     for expand in _expands(scope, options):
         members += _expand(scope, expand, style)
     before = _annotations(scope) if style.metadata == "full" else []
-    return json_object(members, before)
+    return json_object(members, before, end)
 
 
 def chosen(scope: Scope, options: Options) -> list[str]:
@@ -61,7 +61,11 @@ def _members(scope: Scope, names: Sequence[str], style: Format) -> list[Member]:
 def _typed_member(name: str, scope: Scope, style: Format) -> list[Member]:
     value = scope.value((name,))
     assert value.type
-    member = Member(name, json_text(value.sql, value.type, style), value.nullable or _may_be_infinite(value.type))
+    member = (
+        filled_member(name, value.sql, value.type, style)
+        if value.filled
+        else Member(name, json_text(value.sql, value.type, style), value.nullable or _may_be_infinite(value.type))
+    )
     if style.metadata == "full" and value.type.name not in _TOLD_BY_JSON:
         kind = literal(f'"#{value.type.name.removeprefix("Edm.")}"')
         return [Member(f"{name}@odata.type", kind, nullable=False), member]

@@ -31,6 +31,14 @@ def json_text(sql: str, kind: Type, style: Format) -> str:
     return f"('\"' || {text} || '\"')" if quotes else text
 
 
+def filled_member(name: str, sql: str, kind: Type, style: Format) -> Member:
+    """A value that is neither null nor infinite: nothing need be asked of it row by row."""
+    if kind.kind in ("date", "moment"):
+        plain = f"CAST({sql} AS VARCHAR)"
+        return Member(name, plain if kind.kind == "date" else f"replace({plain}, ' ', 'T') || 'Z'", False, quotes=True)
+    return Member(name, json_text(sql, kind, style), nullable=False)
+
+
 def value_text(sql: str, kind: Type) -> str:
     """SQL for a value as OData writes it without quotes, as `/$value` gives it."""
     plain = f"CAST({sql} AS VARCHAR)"
@@ -61,19 +69,33 @@ def _span(sql: str) -> str:
 
 @dataclass(frozen=True)
 class Member:
-    """A name and its JSON in SQL; `nullable`: the SQL may be NULL, which is written null."""
+    """A name and its JSON in SQL; `nullable`: the SQL may be NULL, which is written null; `quotes`: they are to be put round it."""
 
     name: str
     sql: str
     nullable: bool = True
+    quotes: bool = False
 
 
-def json_object(members: Iterable[Member], before: Iterable[str] = ()) -> str:
-    """SQL for an object. `before`: SQL of texts such as `'"@odata.id":"..."'`, written first, without commas."""
-    parts = list[str]()
+def json_object(members: Iterable[Member], before: Iterable[str] = (), end: str = "") -> str:
+    """SQL for an object, as one concat() of as few texts as may be.
+
+    Args:
+        before: SQL of texts such as `'"@odata.id":"..."'`, written first, without commas.
+        end: what stands behind the object.
+    """
+    parts, between = list[str](), "{"
     for text in before:
-        parts += [literal("," if parts else "{"), text]
+        parts += [literal(between), text]
+        between = ","
     for member in members:
-        name = literal(f'{"," if parts else "{"}"{member.name}":')
-        parts += [name, f"coalesce({member.sql}, 'null')" if member.nullable else member.sql]
-    return f"concat({', '.join(parts)}, '}}')" if parts else "'{}'"
+        quote = '"' if member.quotes else ""
+        parts += [literal(f'{between}"{member.name}":{quote}'), _told(member)]
+        between = f"{quote},"
+    if not parts:
+        return literal(f"{{}}{end}")
+    return f"concat({', '.join(parts)}, {literal(between.removesuffix(',') + '}' + end)})"
+
+
+def _told(member: Member) -> str:
+    return f"coalesce({member.sql}, 'null')" if member.nullable else member.sql

@@ -26,20 +26,27 @@ class Layouts:
         self._known: dict[tuple[str, str], Layout] = {}
         self._lock = threading.Lock()
 
-    def of(self, cursor: duckdb.DuckDBPyConnection, version: str, entity: Entity) -> Layout:
-        """Reads the table's key once: a tenth of a second for five million rows."""
+    def known(self, version: str, entity: Entity) -> Layout | None:
+        """What is known without a look into the files."""
         if entity.numbered or entity.given:
             return Layout.SORTED if entity.numbered else Layout.UNIQUE
-        place = (version, f"{entity.relation}{entity.key}")
         with self._lock:
-            known = self._known.get(place)
+            return self._known.get(_place(version, entity))
+
+    def of(self, cursor: duckdb.DuckDBPyConnection, version: str, entity: Entity) -> Layout:
+        """Reads the table's key once: a tenth of a second for five million rows."""
+        known = self.known(version, entity)
         if known is None:
             known = _look(cursor, entity)
             with self._lock:
                 if len(self._known) > 1000:
                     self._known.clear()
-                self._known[place] = known
+                self._known[_place(version, entity)] = known
         return known
+
+
+def _place(version: str, entity: Entity) -> tuple[str, str]:
+    return version, f"{entity.relation}{entity.key}"
 
 
 def _look(cursor: duckdb.DuckDBPyConnection, entity: Entity) -> Layout:

@@ -17,13 +17,14 @@ ORDINAL = "_row"  # the key of a table without one: the number of the row in thi
 
 @dataclass(frozen=True)
 class Property:
-    """A column: `name` is what readers call it, `column` what DuckDB does."""
+    """A column: `name` is what readers call it, `column` what DuckDB does; `filled`: no null, no infinite date in it now."""
 
     name: str
     column: str
     type: Type
     nullable: bool = True
     description: str = ""
+    filled: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,9 @@ def _properties(columns: Iterable[Column]) -> dict[str, Property]:
         name = _identifier(column.name)
         while name in found:
             name += "_"
-        found[name] = Property(name, column.name, edm_of(column.type), column.nullable, column.description)
+        found[name] = Property(
+            name, column.name, edm_of(column.type), column.nullable, column.description, column.filled
+        )
     return found
 
 

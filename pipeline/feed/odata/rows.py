@@ -63,23 +63,26 @@ def paging(
     cut = f"LIMIT {page.rows}" + (f" OFFSET {page.skip}" if page.skip else "")
     chosen = " AND ".join(where) or "true"
     if in_order and not options.expand:
-        texts = ", ".join(_text(item.sql, number) for number, item in enumerate(items))
-        json = expanded(scope, options, style)
-        return f"SELECT concat({json}, ','), {texts} FROM {scope.source} WHERE {chosen} {cut}", len(items)
+        return f"SELECT {_columns(scope, options, style, items)} FROM {scope.source} WHERE {chosen} {cut}", len(items)
     order = "" if in_order or not items else f" ORDER BY {', '.join(item.by() for item in items)}"
     inner = rows_with(scope, items)
     page_of_rows = Shape(f"({inner} WHERE {chosen}{order} {cut})", fields_with(scope), (), shape.entity)
     return _written(context, page_of_rows, options, style, items), len(items)
 
 
+def _columns(scope: Scope, options: Options, style: Format, items: Sequence[Item]) -> str:
+    """A row's JSON with a comma after it, then the texts of what the rows are sorted by."""
+    texts = "".join(f", {_text(item.sql, number)}" for number, item in enumerate(items))
+    return f"{expanded(scope, options, style, ',')}{texts}"
+
+
 def _written(context: Context, page: Shape, options: Options, style: Format, items: Sequence[Item]) -> str:
     outer = Scope(context, page)
-    json = expanded(outer, replace(options, compute=()), style)
-    places = [f"{outer.alias}.{quoted(f' {number}')}" for number in range(len(items))]
-    texts = "".join(f", {_text(place, number)}" for number, place in enumerate(places))
-    order = ", ".join(item.by(place) for item, place in zip(items, places, strict=True))
+    placed = [replace(item, sql=f"{outer.alias}.{quoted(f' {number}')}") for number, item in enumerate(items)]
+    columns = _columns(outer, replace(options, compute=()), style, placed)
+    order = ", ".join(item.by() for item in placed)
     ordered = f" ORDER BY {order}" if order else ""
-    return f"SELECT concat({json}, ','){texts} FROM {outer.source}{ordered}"
+    return f"SELECT {columns} FROM {outer.source}{ordered}"
 
 
 def _text(sql: str, number: int) -> str:

@@ -18,12 +18,13 @@ _PLACE = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(\d+)""")  # quoted thin
 
 @dataclass(frozen=True)
 class Value:
-    """SQL and its type; the type of null is None. `constant` is the value of a literal."""
+    """SQL and its type; the type of null is None. `constant` is the value of a literal; `filled`: neither null nor infinite."""
 
     sql: str
     type: Type | None
     nullable: bool = True
     constant: Any = _MISSING
+    filled: bool = False
 
     @property
     def known(self) -> bool:
@@ -42,6 +43,7 @@ class Field:
     column: str
     type: Type
     nullable: bool = True
+    filled: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,9 @@ class Shape:
 
 def shape_of(entity: Entity) -> Shape:
     """All rows of an entity set."""
-    fields = {name: Field(found.column, found.type, found.nullable) for name, found in entity.properties.items()}
+    fields = {
+        name: Field(found.column, found.type, found.nullable, found.filled) for name, found in entity.properties.items()
+    }
     return Shape(entity.relation, fields, entity.key, entity)
 
 
@@ -118,7 +122,9 @@ class Scope:
         if whole in self.computed:
             return self.computed[whole]
         if found := self.shape.fields.get(whole):
-            return _plain(Value(f"{self.alias}.{quoted(found.column)}", found.type, found.nullable))
+            return _plain(
+                Value(f"{self.alias}.{quoted(found.column)}", found.type, found.nullable, filled=found.filled)
+            )
         if len(names) == 1 or not self._links().get(names[0]):
             raise unknown(names[0], self.place)
         inner = self.joined(names[0]).value(names[1:])
