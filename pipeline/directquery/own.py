@@ -17,7 +17,7 @@ Rows = list[tuple[Any, ...]]
 
 def own_tables(snapshot: Snapshot, settings: Settings) -> dict[str, tuple[list[dict[str, str]], Rows]]:
     """Name -> columns (name, type) and rows, those that the model shows."""
-    given = own_rows(Freshness(settings), snapshot, catalog_of(snapshot.manifest), FRESHNESS)
+    given = own_rows(Freshness(settings), snapshot, catalog_of(snapshot.manifest))
     result = {}
     for name, text in zip((FEED, FRESHNESS), given, strict=True):
         columns = own_columns(name)

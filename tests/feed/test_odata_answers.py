@@ -352,3 +352,6 @@ def test_f3_freshness_and_what_is_withheld_are_tables_of_the_feed(tmp_path: Any)
         assert client.get("/odata/v4/_freshness('dim_date')/data_through/$value").text == "2024-02-29"
         assert client.get("/odata/v4/_freshness/$count").text == "5"
         assert "etag" not in client.get("/odata/v4/_freshness").headers
+        (whole,) = client.get("/odata/v4/_feed?$expand=tables($orderby=checks_failed desc)").json()["value"]
+        assert whole["tables"] == rows
+        assert client.get("/odata/v4/_freshness('dim_date')/feed/contract_status/$value").text == "withheld"

@@ -47,8 +47,7 @@ class Ask:
         """With the rows of the feed's own tables, where they are asked for."""
         if not self.about_feed:
             return self
-        name = re.split(r"[(]", self.segments[0])[0]
-        rows = await run_in_threadpool(own_rows, self.feed.freshness, self.snapshot, self.catalog, name)
+        rows = await run_in_threadpool(own_rows, self.feed.freshness, self.snapshot, self.catalog)
         return replace(self, own=rows)
 
     @property

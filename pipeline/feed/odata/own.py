@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from pipeline.feed.catalog import Catalog
 from pipeline.feed.freshness import Freshness
-from pipeline.feed.odata.model import Entity, Property
+from pipeline.feed.odata.model import Entity, Navigation, Property
 from pipeline.feed.odata.types import INT64, MOMENT, STRING, Type
 from pipeline.feed.snapshot import Snapshot
 from pipeline.sql import literal, quoted
@@ -39,10 +40,14 @@ _FRESHNESS: dict[str, tuple[Type, str]] = {
 
 
 def own_entities() -> dict[str, Entity]:
-    """Both, as entity sets; their rows are the first two values of every statement."""
+    """Both, as entity sets linked by the version; their rows are the first two values of every statement."""
+    feed = _entity(FEED, "version", _FEED, 1, "The version that is shown, and whether a newer one is withheld")
+    tables = _entity(FRESHNESS, "table", _FRESHNESS, 2, "Each table: how fresh it is, and how its checks went")
+    there = Navigation("tables", FRESHNESS, True, "version", "version", "feed")
+    back = Navigation("feed", FEED, False, "version", "version", "tables")
     return {
-        FEED: _entity(FEED, "version", _FEED, 1, "The version that is shown, and whether a newer one is withheld"),
-        FRESHNESS: _entity(FRESHNESS, "table", _FRESHNESS, 2, "Each table: how fresh it is, and how its checks went"),
+        FEED: replace(feed, navigations={there.name: there}),
+        FRESHNESS: replace(tables, navigations={back.name: back}),
     }
 
 
@@ -57,11 +62,10 @@ def _entity(name: str, key: str, columns: dict[str, tuple[Type, str]], place: in
     return Entity(name, relation, (key,), properties, text, given=True)
 
 
-def own_rows(freshness: Freshness, snapshot: Snapshot, catalog: Catalog, name: str) -> tuple[str, str]:
-    """The rows of both as JSON; of `_freshness` only when it is asked for. Runs queries: call it in a thread."""
-    feed = [_word(freshness.word(), snapshot)]
-    tables = [row.as_dict() for row in freshness.tables(snapshot, catalog)] if name == FRESHNESS else []
-    return json.dumps(feed), json.dumps(tables)
+def own_rows(freshness: Freshness, snapshot: Snapshot, catalog: Catalog) -> tuple[str, str]:
+    """The rows of both as JSON. Runs queries, once a version: call it in a thread."""
+    tables = [row.as_dict() for row in freshness.tables(snapshot, catalog)]
+    return json.dumps([_word(freshness.word(), snapshot)]), json.dumps(tables)
 
 
 def _word(state: dict[str, Any], snapshot: Snapshot) -> dict[str, Any]:
