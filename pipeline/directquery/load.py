@@ -20,7 +20,10 @@ from pipeline.sql import literal, quoted
 
 SCHEMA = "gold"
 NEXT, OLD = f"{SCHEMA}_next", f"{SCHEMA}_old"
-_TRIES, _PAUSE = 500, 0.02  # ten seconds
+_TRIES, _DROPS, _PAUSE = 25, 3, 0.2  # about ten seconds, and one
+# Shorter than the second after which PostgreSQL looks for deadlocks: if a reader and the load wait for each other it is
+# the load that gives way, never the reader.
+_WAIT = "200ms"
 _LOCK = 7_240_611_854_203_119  # one loader at a time, whoever else uses advisory locks
 
 
@@ -84,7 +87,7 @@ def _check_names(tables: Mapping[str, Any]) -> None:
 
 def _clear(server: Server) -> None:
     """What a load that was cut off, or a reader that held on, left behind."""
-    server.run("SET lock_timeout = '5s'", f"DROP SCHEMA IF EXISTS {quoted(NEXT)} CASCADE")
+    server.run(f"SET lock_timeout = {literal(_WAIT)}", f"DROP SCHEMA IF EXISTS {quoted(NEXT)} CASCADE")
     server.commit()
     for (name,) in server.rows(f"SELECT nspname FROM pg_namespace WHERE nspname LIKE {literal(OLD + '%')}"):
         _drop(server, name)
@@ -135,16 +138,17 @@ def _swap(server: Server) -> None:
 
 
 def _lock_out(server: Server) -> None:
-    """Take all tables at a moment when no reader holds one, so that no statement finds half its tables renamed.
+    """Take all tables, so that no statement finds half its tables renamed.
 
-    It asks without waiting, so that it never stands in a reader's way. If readers leave no such moment for ten
-    seconds it goes on without: then a statement that names two tables could meet both versions.
+    While it waits for the readers of a table new ones wait behind it, at most `_WAIT`; then it lets all go and tries
+    again. If some reader holds on for ten seconds it goes on without: then a statement that names two tables could
+    meet both versions.
     """
     query = f"SELECT tablename FROM pg_tables WHERE schemaname = {literal(SCHEMA)} ORDER BY 1"
     names = ", ".join(f"{quoted(SCHEMA)}.{quoted(name)}" for (name,) in server.rows(query))
     for _ in range(_TRIES if names else 0):
         try:
-            server.run(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE NOWAIT")
+            server.run(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
         except TransientError:
             server.undo()
             time.sleep(_PAUSE)
@@ -154,8 +158,12 @@ def _lock_out(server: Server) -> None:
 
 def _drop(server: Server, schema: str) -> None:
     """Remove an old version; while a reader holds it, it stays for the next load to remove."""
-    try:
-        server.run(f"DROP SCHEMA {quoted(schema)} CASCADE")
-        server.commit()
-    except TransientError:
-        server.undo()
+    for _ in range(_DROPS):
+        try:
+            server.run(f"DROP SCHEMA {quoted(schema)} CASCADE")
+            server.commit()
+        except TransientError:
+            server.undo()
+            time.sleep(_PAUSE)
+        else:
+            return

@@ -68,8 +68,10 @@ def _of_the_feed(wells: Mapping[str, Sequence[Field]]) -> bool:
 
 
 def _card(fields: Fields, name: str, title: str | None = None) -> list[Visual]:
-    shown = title or name
-    return _made(fields, "cardVisual", shown, f"Card: {shown} of the chosen days", Data=[f"[{name}]"])
+    shown, measure = title or name, fields.measure(name)
+    dated = measure is not None and measure.table not in TRUST_TABLES
+    mode = "Moment" if name == "Published At" else None
+    return _made(fields, "cardVisual", shown, f"Card: {shown}{' of the chosen days' if dated else ''}", mode, Data=[f"[{name}]"])
 
 
 def _slicer(fields: Fields, title: str, *places: str) -> list[Visual]:

@@ -13,7 +13,7 @@ from pipeline.powerbi.visuals import Box, Visual, visual_file
 
 _SCHEMAS = "https://developer.microsoft.com/json-schemas/fabric/item/report/definition"
 _WIDTH, _HEIGHT, _GAP = 1280, 720, 16
-_TITLE, _SLICERS, _CARDS = 48, 72, 104
+_TITLE, _SLICERS, _CARDS = 48, 80, 96
 _TOOLTIP = "Tooltip"
 _VERSIONS = {"visual": "2.2.0", "page": "2.0.0", "report": "3.0.0"}
 
@@ -84,7 +84,8 @@ def _placed(page: Page) -> Iterator[tuple[Visual, Box]]:
         if row:
             yield from _row(row, top, height)
             top += height + _GAP
-    rows = [page.charts[start : start + 2] for start in range(0, len(page.charts), 2)]
+    odd = len(page.charts) % 2  # then the first has a row to itself
+    rows = [page.charts[:odd], *(page.charts[at : at + 2] for at in range(odd, len(page.charts), 2))][1 - odd :]
     height = (_HEIGHT - top - _GAP * len(rows)) // max(len(rows), 1)
     for row in rows:
         yield from _row(row, top, height)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.powerbi.names import dax_text
+
 
 @dataclass(frozen=True)
 class Node:
@@ -31,7 +33,7 @@ def _lines(node: Node, depth: int) -> Iterator[str]:
         if value is True:
             yield f"{tabs}\t{name}"
         elif value not in (None, False, ""):
-            yield from _property(name, str(value), depth + 1)
+            yield from _property(name, _quoted(str(value)), depth + 1)
     for child in node.children:
         yield ""
         yield from _lines(child, depth + 1)
@@ -47,6 +49,12 @@ def _headed(node: Node, depth: int) -> Iterator[str]:
     else:
         yield f"{tabs}{node.head} ="
         yield from _indented(node.expression, depth + 2)
+
+
+def _quoted(value: str) -> str:
+    """A value that stands between quotes, or between blanks, would lose them; quotes inside are doubled."""
+    plain = value == value.strip() and not (value.startswith('"') and value.endswith('"'))
+    return value if plain or "\n" in value else dax_text(value)
 
 
 def _property(name: str, value: str, depth: int) -> Iterator[str]:

@@ -10,7 +10,7 @@ from pipeline.powerbi.names import short
 
 _SCHEMA = "https://developer.microsoft.com/json-schemas/fabric/item/report/definition/visualContainer/2.2.0/schema.json"
 _CHARTS = ("lineChart", "clusteredColumnChart", "clusteredBarChart")
-_CARD = 20  # points: the longest, a day and a time, fits a sixth of the page
+_CARD, _MOMENT = 20, 14  # points: a sum of nine digits, a day with its time fit a sixth of the page
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Visual:
     title: str
     wells: dict[str, Sequence[Field]] = field(default_factory=dict)
     alt: str = ""
-    mode: str | None = None  # of a slicer: Dropdown or Between; of a matrix: Plain, without totals
+    mode: str | None = None  # of a slicer: Dropdown or Between; of a matrix: Plain, without totals; of a card: Moment
     tooltip: bool = False  # shows the report's tooltip page
 
 
@@ -99,7 +99,8 @@ def _properties(**values: str | bool | float) -> list[dict[str, Any]]:
 
 def _objects(visual: Visual) -> dict[str, Any]:
     if visual.type == "slicer":
-        return {"data": _properties(mode=visual.mode or "Dropdown"), "header": _properties(show=False)}
+        shown = {"data": _properties(mode=visual.mode or "Dropdown"), "header": _properties(show=False)}
+        return {**shown, "slider": _properties(show=False)} if visual.mode == "Between" else shown
     if visual.type == "textbox":
         run = {"value": visual.title, "textStyle": {"fontWeight": "bold", "fontSize": "20pt"}}
         return {"general": [{"properties": {"paragraphs": [{"textRuns": [run]}]}}]}
@@ -107,7 +108,7 @@ def _objects(visual: Visual) -> dict[str, Any]:
         whole = {"selector": {"id": "default"}}
         return {
             "label": [{**_properties(show=False)[0], **whole}],
-            "value": [{**_properties(fontSize=_CARD)[0], **whole}],
+            "value": [{**_properties(fontSize=_MOMENT if visual.mode == "Moment" else _CARD)[0], **whole}],
         }
     if visual.type == "pivotTable" and visual.mode == "Plain":
         return {"subTotals": _properties(rowSubtotals=False, columnSubtotals=False)}

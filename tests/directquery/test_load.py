@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,27 @@ def test_a_reader_that_holds_an_old_table_neither_stops_the_load_nor_loses_its_r
     loaded(shop, postgres.url(database))
     with postgres.connect(database) as connection:
         assert connection.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'gold%'").fetchall() == [("gold",)]
+
+
+def test_a_reader_and_the_load_that_wait_for_each_other_end_with_the_reader_served(shop: Shop, postgres: Postgres, database: str) -> None:
+    shop.write("sql/gold/lines.sql", "/* ---\ndescription: Orders\nkey: [order_id]\n--- */\nSELECT order_id, amount FROM silver.orders\n")
+    shop.drop_orders("orders.csv", "1,c,paid,2.50,2024-01-01 00:00:00")
+    shop.run()
+    loaded(shop, postgres.url(database))
+    shop.drop_orders("orders_2.csv", "2,c,paid,2.50,2024-01-01 00:00:00")
+    shop.run()
+    load = threading.Thread(target=loaded, args=(shop, postgres.url(database)))
+    with psycopg.connect(postgres.url(database)) as reader:
+        assert reader.execute("SELECT orders FROM gold.totals").fetchall() == [(1,)]
+        load.start()
+        until = time.monotonic() + 20  # the load has the lines and waits for the totals, for longer than deadlocks are looked for
+        while time.monotonic() < until and not reader.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchall():
+            time.sleep(0.01)
+        time.sleep(1.2)
+        assert reader.execute("SELECT count(*) FROM gold.lines").fetchall() == [(1,)]
+    load.join()
+    with postgres.connect(database) as connection:
+        assert connection.execute("SELECT orders FROM gold.totals").fetchall() == [(2,)]
 
 
 def test_keys_dates_and_references_are_indexed_and_the_planner_knows_the_tables(

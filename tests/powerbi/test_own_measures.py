@@ -11,7 +11,7 @@ from pipeline.powerbi.catalog import Column, Table, read_catalog
 from pipeline.powerbi.files import project_files
 from pipeline.powerbi.model import _role
 from pipeline.powerbi.roles import _dax, row_filters
-from pipeline.powerbi.tmdl import written
+from pipeline.powerbi.tmdl import Node, written
 from pipeline.powerbi.trust import with_trust
 from pipeline.published import current, read_manifest
 from tests.conftest import Shop
@@ -46,6 +46,13 @@ def test_a_measure_of_a_header_is_in_the_model_and_a_column_gives_way_to_its_nam
     measure = next(item for item in made.tables["Totals"].of("measure") if item.name == "Amount")
     assert measure.expression.startswith("DIVIDE(") and measure.properties["formatString"] == "#,0.0"
     assert {"Amount (Totals)", "Orders (Totals)"} <= {name for _, name in made.columns}
+
+
+@pytest.mark.parametrize(("text", "written_as"), [
+    ('#,0 "EUR"', '#,0 "EUR"'), ('"about "0" pieces"', '"""about ""0"" pieces"""'), (" 0", '" 0"'),
+])  # fmt: skip
+def test_a_format_keeps_its_quotes(text: str, written_as: str) -> None:
+    assert written(Node("measure X", [("formatString", text)], (), "", "1")).splitlines()[1] == f"\tformatString: {written_as}"
 
 
 def test_a_timestamp_can_carry_the_partial_refresh(shop: Shop) -> None:
