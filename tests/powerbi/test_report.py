@@ -202,3 +202,13 @@ def test_a_shop_without_orders_still_gets_a_report(tmp_path: Any, shop: Any) -> 
     assert done.returncode == 0, done.stderr
     files = {str(path): path.read_text() for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert {content["displayName"] for path, content in contents(files).items() if path.endswith("page.json")} == {"Data trust", "Tooltip"}
+
+
+@pytest.mark.slow
+def test_the_report_can_be_drawn_from_its_files(exported: Make, tmp_path: Path) -> None:
+    from tests.powerbi.draw import Report, draw
+
+    report = Report(exported("shop"))
+    for number, (page, inside) in enumerate(report.pages()[:-1]):
+        draw(report, page, inside, tmp_path / f"{number}.png")
+    assert [path.stat().st_size > 20_000 for path in sorted(tmp_path.glob("*.png"))] == [True] * 4
