@@ -44,7 +44,8 @@ def export(project: Project, folder: Path, mode: str, url: str | None, *, json_o
 def connections(project: Project, folder: Path, kind: str, url: str | None, *, json_out: bool) -> None:
     """Write connection files of one kind into a folder."""
     if kind not in FORMATS:
-        raise UsageError(f"there is no format {kind!r}", where="export", do=f"use {' or '.join(FORMATS)}")
+        tableau = "; in Tableau choose To a Server, OData, and give the feed's URL" if kind == "tds" else ""
+        raise UsageError(f"there is no format {kind!r}", where="export", do=f"use {' or '.join(FORMATS)}{tableau}")
     version, _ = good_version(project.settings.published)
     catalog = read_catalog(project, read_manifest(project.settings.published, version))
     files = odc_files(catalog, url) if kind == "odc" else {f"{catalog.project}.pbids": pbids(url)}
