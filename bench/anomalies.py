@@ -1,6 +1,6 @@
 """False alarms and breaks found: `python -m bench.anomalies --series 1000`.
 
-Each simulated series has 120 daily runs; its last value is judged, as it is
+Each simulated series has 120 daily runs (`--runs`); its last value is judged, as it is
 after each run. Quiet: noise around a level. Growing: a straight line with
 noise, or a table that takes in a random number of rows a day. Weekly: noise
 around a level for each weekday. Constant: never moves. A break is five standard

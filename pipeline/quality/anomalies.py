@@ -1,12 +1,16 @@
-"""Values out of line with their own history: a robust z-score on median and MAD, aware of trend and weekday.
+"""Values out of line with their own history: a robust z-score, aware of trend and weekday.
 
 For each series the value of the last run is compared with a forecast from the
-runs before it. Four forecasts are tried on the history and the one with the
-smallest spread is taken: the level or the last value plus the usual step (for
-tables that grow), each for all days together or for the same weekday. The
-spread is the median absolute deviation of the residuals times 1.4826, which is
-the standard deviation for normal noise and does not mind outliers (Iglewicz
-and Hoaglin 1993).
+runs before it. Six forecasts are tried: the level, a straight line, or the last
+value plus the usual step (for tables that grow), each for all days together or
+for the same weekday; the one with the narrowest band is taken.
+
+A forecast is made in two steps. Medians, and the median absolute deviation from
+them (times 1.4826, which is the standard deviation of normal noise; Iglewicz and
+Hoaglin 1993), say which runs of the history were out of line themselves. The
+others give means and a standard deviation: of a short history these know more
+than medians do (a MAD of 30 values is as good as a deviation of 11). How far off
+is too far is Student's, so that a short history has a wider band.
 """
 
 from __future__ import annotations
@@ -17,15 +21,13 @@ import polars as pl
 
 RUNS = 14  # runs before a value is judged
 WINDOW = 180  # runs looked back at
-THRESHOLD = 3.1  # standard deviations, once the history is long
-_SHORT, _WIDEST = (
-    33,
-    1.5,
-)  # a short history knows its spread badly: the band is wider by (33 / runs) cubed, at most so much
+_NORMAL = 2.75  # standard deviations of a long history: one value in 170 is further off
+_CHOICE = 2.6  # a forecast chosen by a short history fits that better than what comes: the band is wider
 _SIGMA = 1.4826  # of a MAD, for normal noise
 _FIFTH = 1.2816  # of normal noise, four fifths lie within so many standard deviations
-_SIMPLER = 0.75  # a forecast that knows more is taken only if it leaves less than this share of the spread
-_WEEKS = 3  # values of one weekday before weekdays are told apart
+_OUT = 4.5  # robust standard deviations at which a run of the history is left out
+_SIMPLER = 0.85  # a forecast that knows more is taken only if its band is narrower than this share
+_WEEKS = 2  # values of one weekday before weekdays are told apart
 _QUIET = 0.01  # of the usual value: a series that never moved may move so much
 
 
@@ -38,6 +40,26 @@ class Anomaly:
     low: float
     high: float
     score: float
+
+
+@dataclass(frozen=True)
+class _Forecast:
+    """A way to forecast: of the value or of its step, along a line or not, by weekday or not."""
+
+    of: str
+    line: bool
+    weekday: bool
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        return ("series", "day") if self.weekday else ("series",)
+
+
+_FORECASTS = tuple(
+    _Forecast(of, line, weekday)
+    for weekday in (False, True)
+    for of, line in (("value", False), ("step", False), ("value", True))
+)
 
 
 def anomalies(history: pl.DataFrame) -> list[Anomaly]:
@@ -60,33 +82,40 @@ def anomalies(history: pl.DataFrame) -> list[Anomaly]:
         return []
     frame = frame.with_columns(
         (pl.col("n") == pl.col("runs") - 1).alias("last"),
+        pl.col("n").cast(pl.Float64),
         (pl.col("value") - pl.col("value").shift(1).over("series")).alias("step"),
     )
-    judged = _chosen(_with_forecasts(frame))
+    # a weekday counts once there are enough values of it
+    held = (~pl.col("last")).sum().over("series", "day") >= _WEEKS
+    frame = frame.with_columns(pl.when(held).then(pl.col("day")).otherwise(0).alias("day"))
+    frame = frame.with_columns(_past("value").median().over("series").abs().alias("usual"))
+    judged = _judged(_best([_forecast(frame, one) for one in _FORECASTS]))
     return [Anomaly(*row) for row in judged.iter_rows()]
 
 
 # ---------------------------------------------------------------- forecasts
-def _median(column: str, *groups: str) -> pl.Expr:
-    """The median of the history: the last value is left out."""
-    return pl.when(~pl.col("last")).then(pl.col(column)).median().over("series", *groups)
+def _past(column: str) -> pl.Expr:
+    """A column of the history: the last value is left out."""
+    return pl.when(~pl.col("last")).then(pl.col(column))
 
 
-def _with_forecasts(frame: pl.DataFrame) -> pl.DataFrame:
-    """Residuals of each forecast (r_level, r_level_day, r_trend, r_trend_day, r_step, r_step_day)."""
-    frame = frame.with_columns(_slope().alias("slope"))
-    frame = frame.with_columns((pl.col("value") - pl.col("slope") * pl.col("n")).alias("flat"))
-    # a weekday counts once there are enough values of it
-    held = (~pl.col("last")).sum().over("series", "day") >= _WEEKS
-    frame = frame.with_columns(pl.when(held).then(pl.col("day")).otherwise(0).alias("day"))
-    return frame.with_columns(
-        (pl.col("value") - _median("value")).alias("r_level"),
-        (pl.col("value") - _median("value", "day")).alias("r_level_day"),
-        (pl.col("flat") - _median("flat")).alias("r_trend"),
-        (pl.col("flat") - _median("flat", "day")).alias("r_trend_day"),
-        (pl.col("step") - _median("step")).alias("r_step"),
-        (pl.col("step") - _median("step", "day")).alias("r_step_day"),
-    )
+def _forecast(frame: pl.DataFrame, one: _Forecast) -> pl.DataFrame:
+    """Of each series: how far its last value is `off` the forecast, and its standard error and degrees of freedom."""
+    frame = frame.with_columns(pl.col(one.of).alias("y"), pl.lit(0.0).alias("slope"))
+    if one.line:
+        frame = frame.with_columns(_slope().alias("slope"))
+    frame = frame.with_columns((pl.col("y") - pl.col("slope") * pl.col("n")).alias("flat"))
+    frame = frame.with_columns((pl.col("flat") - _past("flat").median().over(*one.groups)).alias("rough"))
+    counts = _past("rough").count().over("series") / (_past("rough").count().over("series") - _parameters(one)).clip(1)
+    frame = frame.with_columns((_spread(_past("rough").abs()) * counts.sqrt()).alias("spread"))
+    near = (pl.col("rough").abs() <= _OUT * pl.col("spread")) & ~pl.col("last")
+    return _refined(frame.with_columns(near.fill_null(False).alias("kept")), one)
+
+
+def _parameters(one: _Forecast) -> pl.Expr:
+    """How many numbers of the history a forecast takes from it."""
+    groups = pl.col("day").n_unique().over("series") if one.weekday else pl.lit(1)
+    return groups + int(one.line)
 
 
 def _slope() -> pl.Expr:
@@ -102,38 +131,73 @@ def _slope() -> pl.Expr:
 
 def _spread(off: pl.Expr) -> pl.Expr:
     """The standard deviation by the MAD; where most residuals are the same, by their fourth fifth."""
-    return pl.max_horizontal(off.median() * _SIGMA, off.quantile(0.8) / _FIFTH * 0.8)
+    return pl.max_horizontal(off.median().over("series") * _SIGMA, off.quantile(0.8).over("series") / _FIFTH * 0.8)
 
 
-FORECASTS = ("r_level", "r_trend", "r_step", "r_level_day", "r_trend_day", "r_step_day")
+def _refined(frame: pl.DataFrame, one: _Forecast) -> pl.DataFrame:
+    """Least squares over the runs that were not out of line themselves."""
 
+    def kept(column: str) -> pl.Expr:
+        return pl.when(pl.col("kept")).then(pl.col(column))
 
-def _chosen(frame: pl.DataFrame) -> pl.DataFrame:
-    """(series, value, low, high, score) of the last values that are out of line by the forecast that fits best."""
-    spreads = (
-        frame.filter(~pl.col("last"))
-        .group_by("series", maintain_order=True)
-        .agg(
-            *[_spread(pl.col(name).abs()).alias(f"s{name}") for name in FORECASTS],
-            pl.col("value").median().abs().alias("usual"),
-        )
+    frame = frame.with_columns(
+        (pl.col("n") - kept("n").mean().over(*one.groups)).alias("x"),
+        (pl.col("y") - kept("y").mean().over(*one.groups)).alias("y"),
+        kept("y").count().over(*one.groups).alias("alike"),
     )
-    last = frame.filter("last").join(spreads, on="series")
-    best, spread = pl.col("r_level"), pl.col("sr_level")
-    for name in FORECASTS[1:]:
-        better = pl.col(f"s{name}") < spread * _SIMPLER
-        best = pl.when(better).then(pl.col(name)).otherwise(best)
-        spread = pl.when(better).then(pl.col(f"s{name}")).otherwise(spread)
-    wider = 1 + pl.min_horizontal((_SHORT / (pl.col("runs") - 1)) ** 3, pl.lit(_WIDEST))
-    last = last.select("series", "value", "usual", best.alias("off"), (spread * wider).alias("spread"))
-    floor = pl.max_horizontal(pl.col("usual"), pl.lit(1.0)) * _QUIET / THRESHOLD
-    still = pl.col("spread") <= 1e-9 * pl.max_horizontal(pl.col("usual"), pl.lit(1.0))
-    last = last.with_columns(pl.when(still).then(floor).otherwise(pl.col("spread")).alias("spread"))
-    last = last.with_columns((pl.col("off") / pl.col("spread")).alias("score"))
-    return last.filter(pl.col("score").abs() > THRESHOLD).select(
+    squares = (kept("x") ** 2).sum().over("series")
+    if one.line:
+        slope = (pl.when(pl.col("kept")).then(pl.col("x") * pl.col("y"))).sum().over("series") / squares
+        frame = frame.with_columns((pl.col("y") - slope.fill_nan(0.0) * pl.col("x")).alias("y"))
+    free = kept("y").count().over("series") - _parameters(one)
+    lever = 1 / pl.col("alike") + (pl.col("x") ** 2 / squares if one.line else 0.0)
+    frame = frame.with_columns(
+        free.alias("free"),
+        (((kept("y") ** 2).sum().over("series") / free) * (1 + lever)).sqrt().alias("error"),
+    )
+    return frame.filter("last").select("series", "value", "usual", pl.col("y").alias("off"), "error", "free")
+
+
+def _best(forecasts: list[pl.DataFrame]) -> pl.DataFrame:
+    """Of each series the forecast with the narrowest band; a simpler one unless another is clearly better."""
+    best = forecasts[0].with_columns(_reach().alias("reach"))
+    for other in forecasts[1:]:
+        other = other.with_columns(_reach().alias("reach"))
+        better = (other["reach"] < best["reach"] * _SIMPLER) & (other["free"] >= 5)
+        better = better.fill_null(False)
+        best = best.with_columns(
+            *[
+                pl.when(better).then(other[name]).otherwise(best[name]).alias(name)
+                for name in ("off", "error", "free", "reach")
+            ]
+        )
+    return best
+
+
+def _reach() -> pl.Expr:
+    return pl.col("error") * _student()
+
+
+def _student() -> pl.Expr:
+    """How many standard errors are as rare as `_NORMAL` standard deviations (Cornish and Fisher's expansion)."""
+    z, free = _NORMAL, pl.col("free").clip(1)
+    return (1 + _CHOICE / free) * (
+        z
+        + (z**3 + z) / 4 / free
+        + (5 * z**5 + 16 * z**3 + 3 * z) / 96 / free**2
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384 / free**3
+    )
+
+
+def _judged(best: pl.DataFrame) -> pl.DataFrame:
+    """(series, value, low, high, score) of the values that are outside the band."""
+    scale = pl.max_horizontal(pl.col("usual"), pl.lit(1.0))
+    still = pl.col("error") <= 1e-9 * scale
+    best = best.with_columns(pl.when(still).then(scale * _QUIET).otherwise(pl.col("reach")).alias("reach"))
+    return best.filter(pl.col("off").abs() > pl.col("reach")).select(
         "series",
         "value",
-        (pl.col("value") - pl.col("off") - THRESHOLD * pl.col("spread")).alias("low"),
-        (pl.col("value") - pl.col("off") + THRESHOLD * pl.col("spread")).alias("high"),
-        "score",
+        (pl.col("value") - pl.col("off") - pl.col("reach")).alias("low"),
+        (pl.col("value") - pl.col("off") + pl.col("reach")).alias("high"),
+        (pl.col("off") / (pl.col("reach") / _NORMAL)).alias("score"),
     )

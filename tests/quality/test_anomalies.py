@@ -27,8 +27,15 @@ def history(values: list[float | None]) -> pl.DataFrame:
 @pytest.mark.parametrize("kind", KINDS)
 def test_breaks_of_five_sigma_are_found_and_quiet_growing_and_weekly_series_are_left_alone(kind: str) -> None:
     alarms, found = measure(kind, 200, seed=3)
-    assert alarms <= 0.02
-    assert found >= 0.9
+    assert alarms <= 0.015
+    assert found >= 0.94
+
+
+@pytest.mark.parametrize(("runs", "most", "least"), [(16, 0.02, 0.5), (30, 0.02, 0.8), (60, 0.015, 0.93)])
+def test_a_shorter_history_raises_no_more_alarms_and_finds_what_it_can(runs: int, most: float, least: float) -> None:
+    found = [measure(kind, 150, runs, seed=3) for kind in KINDS]
+    assert sum(one[0] for one in found) / len(found) <= most
+    assert sum(one[1] for one in found) / len(found) >= least
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, 50_000.0])
