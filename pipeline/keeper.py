@@ -16,7 +16,7 @@ from pipeline.clock import Clock
 from pipeline.errors import WarehouseBusy
 from pipeline.project.project import Project
 from pipeline.runner import open_warehouse
-from pipeline.warehouse.database import Database
+from pipeline.warehouse.database import Database, files_state
 
 
 class Keeper:
@@ -24,15 +24,20 @@ class Keeper:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.before_close: Callable[[Database, object], None] = lambda database, state: None
+        self._opened = 0  # how often
         self._changed = threading.Condition()
         self._database: Database | None = None
         self._users = self._lingering = 0
         self._queue: deque[object] = deque()
 
     @contextmanager
-    def reading(self, project: Project) -> Iterator[Database]:
-        """A connection of its own, beside whatever run is under way. Raises WarehouseBusy when another process has the file."""
-        connection = self._borrow(project)
+    def reading(self, project: Project, *, bare: bool = False) -> Iterator[Database]:
+        """A connection of its own, beside whatever run is under way. Raises WarehouseBusy when another process has the file.
+
+        `bare`: see `Database.another`.
+        """
+        connection = self._borrow(project, bare)
         try:
             yield connection
         finally:
@@ -44,13 +49,18 @@ class Keeper:
         with self._changed:
             if self._database is None:
                 return 0
-            connection = self._database.another()
+            connection = self._database.another(bare=True)
             self._users += 1
         try:
             return int(connection.value("SELECT coalesce(sum(memory_usage_bytes), 0) FROM duckdb_memory()"))
         finally:
             connection.close()
             self._give_back()
+
+    def state(self) -> object:
+        """Another value whenever what is in the warehouse may be another. What is closed does not change."""
+        database = self._database
+        return (self._opened, None if database is None else files_state(database.path))
 
     @contextmanager
     def writing(
@@ -118,12 +128,13 @@ class Keeper:
                 self._changed.wait(0.2)
 
     # ---------------------------------------------------------------- open while needed
-    def _borrow(self, project: Project) -> Database:
+    def _borrow(self, project: Project, bare: bool) -> Database:
         with self._changed:
             if self._database is None:
                 self._database = open_warehouse(project, self._clock)
+                self._opened += 1
             try:
-                connection = self._database.another()
+                connection = self._database.another(bare=bare)
             except BaseException:
                 self._close_if_unused()
                 raise
@@ -142,5 +153,6 @@ class Keeper:
 
     def _close(self) -> None:
         if self._database is not None:
+            self.before_close(self._database, (self._opened, None))
             self._database.close()
             self._database = None

@@ -73,9 +73,17 @@ def _exporter(service: Service, counters: FeedCounters) -> Exporter:
         memory=service.keeper.memory,
         feed=counters,
     )
-    return Exporter(
-        lambda: service.project, lambda: service.keeper.reading(service.project), pulse, service.clock, service.log
+    keeper = service.keeper
+    exporter = Exporter(
+        lambda: service.project,
+        lambda: keeper.reading(service.project, bare=True),
+        pulse,
+        service.clock,
+        service.log,
+        state=keeper.state,
     )
+    keeper.before_close = exporter.closing
+    return exporter
 
 
 def _parts(service: Service, counters: FeedCounters) -> Parts:

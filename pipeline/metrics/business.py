@@ -6,10 +6,10 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from prometheus_client.core import GaugeMetricFamily
-
 from pipeline.errors import GoldfeedError
 from pipeline.feed.snapshot import open_snapshot
+from pipeline.metrics.families import Family
+from pipeline.metrics.text import Starts, family_text
 from pipeline.project.metric import MetricFile
 from pipeline.project.project import Project
 from pipeline.published import current
@@ -27,8 +27,8 @@ class Business:
         self._values: dict[str, float] = {}
         self._thread: threading.Thread | None = None
 
-    def families(self, project: Project) -> list[GaugeMetricFamily]:
-        """The last values; asks anew, in a thread, when the version or the declarations have changed."""
+    def text(self, project: Project) -> str:
+        """The last values, as text; asks anew, in a thread, when the version or the declarations have changed."""
         asked = (current(project.settings.published), tuple(metric.sql for metric in project.metrics.values()))
         with self._lock:
             idle = self._thread is None or not self._thread.is_alive()
@@ -37,9 +37,11 @@ class Business:
                 self._thread = threading.Thread(target=self._ask, args=(project, asked[0]), daemon=True)
                 self._thread.start()
             values = dict(self._values)
-        return [
-            _family(name, metric, values[name]) for name, metric in sorted(project.metrics.items()) if name in values
-        ]
+        return "".join(
+            family_text(Family(PREFIX + name, "gauge", (), metric.description), {(): values[name]}, Starts())
+            for name, metric in sorted(project.metrics.items())
+            if name in values
+        )
 
     def wait(self, seconds: float = 30.0) -> None:
         """Until the figures that were asked for are there."""
@@ -69,9 +71,3 @@ class Business:
             reason = error.sentence() if isinstance(error, GoldfeedError) else "it does not give one number"
             self._log.warning("a figure of the business could not be read", metric=name, reason=reason)
             return {}
-
-
-def _family(name: str, metric: MetricFile, value: float) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(PREFIX + name, metric.description)
-    family.add_metric([], value)
-    return family

@@ -10,32 +10,30 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from prometheus_client.registry import Collector
 
 from pipeline.clock import Clock
 from pipeline.errors import GoldfeedError, UsageError
 from pipeline.metrics.business import Business
-from pipeline.metrics.families import Sheet
-from pipeline.metrics.ledger import read_ledger
+from pipeline.metrics.ledger import LedgerPage
 from pipeline.metrics.live import Pulse, Sizes, read_live
+from pipeline.metrics.text import Sheet, Starts
 from pipeline.project.project import Project
 from pipeline.published import current
-from pipeline.settings import Settings
-from pipeline.warehouse.database import Database
+from pipeline.warehouse.database import Database, files_state
 
 Reading = Callable[[], AbstractContextManager[Database]]
 
 
 class Exporter:
-    """Renders the metrics. The part of the ledger is rendered anew when its file has changed, the rest each time.
+    """Renders the metrics. The ledger is asked again when it has changed, the rest each time.
 
     Args:
         project: the project as it is now.
         reading: lends a connection to the warehouse.
         pulse: what the service tells of itself.
         patience: seconds a scrape waits for the ledger; then the last values stand.
+        state: what is another value whenever the ledger may be another; by default that of its files.
     """
 
     def __init__(
@@ -47,15 +45,18 @@ class Exporter:
         log: Any,
         *,
         patience: float = 3.0,
+        state: Callable[[], object] | None = None,
     ) -> None:
         self._patience = patience
         self._project, self._reading, self._pulse, self._log = project, reading, pulse, log
-        self._lock = threading.Lock()
-        self._state: object = None
-        self._read_for: Project | None = None
-        self._ledger = b""
+        self._warehouse_state = state or (lambda: files_state(project().settings.warehouse))
+        self._lock, self._asking = threading.Lock(), threading.Lock()
+        self._shown: tuple[object, ...] = ()  # the state whose ledger is shown
+        self._page: LedgerPage | None = None
+        self._ledger = ""
         self._reader: threading.Thread | None = None
         self._sizes, self._business = Sizes(clock.seconds), Business(log)
+        self._starts = Starts()
         self._errors: Counter[str] = Counter(ledger=0, live=0)
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
@@ -64,32 +65,57 @@ class Exporter:
         """The exposition, as text of format 0.0.4."""
         with self._lock:
             project = self._project()
-            return self._ledger_part(project) + self._live_part(project) + generate_latest(self._process)
+            own = self._ledger_part(project) + self._live_part(project)
+            return own.encode() + generate_latest(self._process)
 
-    def _ledger_part(self, project: Project) -> bytes:
-        state = (_ledger_state(project.settings), current(project.settings.published))
-        same = state == self._state and project is self._read_for
-        if same or not project.settings.warehouse.exists():
+    def closing(self, database: Database, state: object) -> None:
+        """The warehouse is about to be closed: a last look, so that no scrape has to open it. `state`: its state then."""
+        project = self._project()
+        if self._shown != self._state(project):
+            self._ask(database, project)
+        if self._shown == self._state(project):
+            self._shown = (state, *self._shown[1:])
+
+    # ---------------------------------------------------------------- the ledger
+    def _state(self, project: Project) -> tuple[object, ...]:
+        return self._warehouse_state(), current(project.settings.published), id(project)
+
+    def _ledger_part(self, project: Project) -> str:
+        if self._shown == self._state(project) or not project.settings.warehouse.exists():
             return self._ledger
         if self._reader is None or not self._reader.is_alive():
-            self._reader = threading.Thread(target=self._read, args=(project, state), daemon=True)
+            self._reader = threading.Thread(target=self._read, args=(project,), daemon=True)
             self._reader.start()
         self._reader.join(self._patience)
         return self._ledger
 
-    def _read(self, project: Project, state: object) -> None:
-        sheet = Sheet()
+    def _read(self, project: Project) -> None:
         try:
             with self._reading() as database:
-                read_ledger(database, project, sheet)
+                self._ask(database, project)
         except GoldfeedError as error:
-            self._errors["ledger"] += 1
-            self._log.warning("the ledger could not be read for the metrics", reason=error.sentence())
-        else:
-            self._ledger, self._state, self._read_for = _text(sheet), state, project
+            self._failed(error)
 
-    def _live_part(self, project: Project) -> bytes:
-        sheet = Sheet()
+    def _ask(self, database: Database, project: Project) -> None:
+        """Ask the ledger. What is committed meanwhile may be missing, so the state is that of before."""
+        with self._asking:
+            state = self._state(project)
+            if self._page is None or self._page.project is not project:
+                self._page = LedgerPage(project)
+            try:
+                self._ledger = self._page.text(database)
+            except GoldfeedError as error:
+                self._failed(error)
+            else:
+                self._shown = state
+
+    def _failed(self, error: GoldfeedError) -> None:
+        self._errors["ledger"] += 1
+        self._log.warning("the ledger could not be read for the metrics", reason=error.sentence())
+
+    # ---------------------------------------------------------------- the rest
+    def _live_part(self, project: Project) -> str:
+        sheet = Sheet(self._starts)
         try:
             read_live(project, self._pulse, self._sizes, sheet)
         except (OSError, ValueError) as error:
@@ -97,40 +123,13 @@ class Exporter:
             self._log.warning("a part of the metrics could not be read", reason=str(error))
         for part, many in sorted(self._errors.items()):
             sheet.add("scrape_errors_total", many, part)
-        return _text(sheet) + b"".join(_text(_One(family)) for family in self._business.families(project))
+        return sheet.text() + self._business.text(project)
 
     def settle(self) -> None:
         """Wait until what is being read is there."""
         if self._reader is not None:
             self._reader.join(30)
         self._business.wait()
-
-
-class _One(Collector):
-    def __init__(self, family: Metric) -> None:
-        self._family = family
-
-    def collect(self) -> list[Metric]:
-        return [self._family]
-
-
-def _text(collector: Any) -> bytes:
-    registry = CollectorRegistry()
-    registry.register(collector)
-    return generate_latest(registry)
-
-
-def _ledger_state(settings: Settings) -> tuple[tuple[int, int], ...]:
-    """Sizes and times of the warehouse file and of its log: a commit changes one of them."""
-    paths = (settings.warehouse, settings.warehouse.with_name(settings.warehouse.name + ".wal"))
-    found = []
-    for path in paths:
-        try:
-            info = path.stat()
-            found.append((info.st_size, info.st_mtime_ns))
-        except FileNotFoundError:
-            found.append((0, 0))
-    return tuple(found)
 
 
 def metrics_server(exporter: Exporter, host: str, port: int) -> ThreadingHTTPServer:

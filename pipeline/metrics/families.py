@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 RUN_BUCKETS = (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0)
 TASK_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)
@@ -116,37 +113,4 @@ LIVE = (
     ),
 )
 FAMILIES = (*LEDGER, *LIVE)
-_BY_NAME = {family.name: family for family in FAMILIES}
-
-
-class Sheet:
-    """Samples by family, to be shown as one exposition."""
-
-    def __init__(self) -> None:
-        self._made: dict[str, CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily] = {}
-
-    def add(self, name: str, value: float, *labels: str) -> None:
-        """One sample of a counter or gauge; `name` without goldfeed_. Raises KeyError for a family not in the table."""
-        made = self._of(name)
-        assert not isinstance(made, HistogramMetricFamily)
-        made.add_metric(labels, float(value))
-
-    def histogram(self, name: str, bounds: Sequence[float], counts: Sequence[int], total: float, *labels: str) -> None:
-        """One histogram: `counts` of each bucket alone, the last one for what is above all bounds."""
-        made, running, buckets = self._of(name), 0, []
-        assert isinstance(made, HistogramMetricFamily)
-        for bound, count in zip((*map(str, bounds), "+Inf"), counts, strict=True):
-            running += count
-            buckets.append((bound, float(running)))
-        made.add_metric(list(labels), buckets, float(total))
-
-    def _of(self, name: str) -> CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily:
-        family = _BY_NAME[f"goldfeed_{name}"]
-        if name not in self._made:
-            kinds = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "histogram": HistogramMetricFamily}
-            self._made[name] = kinds[family.kind](family.name, family.help, labels=family.labels)
-        return self._made[name]
-
-    def collect(self) -> Iterator[Metric]:
-        """What prometheus_client renders."""
-        yield from self._made.values()
+BY_NAME = {family.name: family for family in FAMILIES}

@@ -16,8 +16,8 @@ import duckdb
 from pipeline import __version__
 from pipeline.feed.counters import BUCKETS, FeedCounters
 from pipeline.landing.scan import FoundFile, Landing, scan
-from pipeline.metrics.families import Sheet
-from pipeline.metrics.ledger import stamp
+from pipeline.metrics.runs import stamp
+from pipeline.metrics.text import Sheet
 from pipeline.project.project import Project
 from pipeline.published import current, versions
 from pipeline.settings import Settings, bytes_of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -36,15 +36,19 @@ def seen_as_of(database: Database, version: str | None) -> dict[str, datetime]:
     if not found:
         return {}
     tables, published_at = found[0]
-    built = {
-        name: (number, at)
-        for name, number, at in database.rows("SELECT table_name, version, built_at FROM ledger.tables")
-    }
-    as_of: dict[str, datetime] = {}
-    for name, number in json.loads(tables).items():
+    built = database.rows("SELECT table_name, version, built_at FROM ledger.tables")
+    return as_of(json.loads(tables), published_at, {name: (number, at) for name, number, at in built})
+
+
+def as_of(
+    tables: Mapping[str, int], published_at: datetime, built: Mapping[str, tuple[int, datetime]]
+) -> dict[str, datetime]:
+    """When each table of a version was brought up to date: when it was built, or published if it has changed since."""
+    found: dict[str, datetime] = {}
+    for name, number in tables.items():
         held, at = built.get(name, (None, published_at))
-        as_of[name] = at if held == number else published_at
-    return as_of
+        found[name] = at if held == number else published_at
+    return found
 
 
 def watched_since(database: Database) -> dict[str, datetime]:

@@ -13,16 +13,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.clock import Clock
 from pipeline.errors import ProjectError
 from pipeline.feed.counters import BUCKETS, FeedCounters
+from pipeline.keeper import Keeper
 from pipeline.log import logger
 from pipeline.metrics.exporter import Exporter
-from pipeline.metrics.families import FAMILIES, LEDGER
+from pipeline.metrics.families import BY_NAME, FAMILIES, LEDGER, Family
+from pipeline.metrics.ledger import LedgerPage
 from pipeline.metrics.live import Pulse, certificate_end, memory_limit
+from pipeline.metrics.text import Sheet, Starts, family_text
 from pipeline.project.project import Project
+from pipeline.runner import Order, execute, open_warehouse
 from pipeline.warehouse.database import Database, open_database
 from tests.conftest import Shop
 from tests.integration.test_service import Served
@@ -40,6 +48,16 @@ hkjOPQQDAgNJADBGAiEAn/FEOYcZnvQ1/Z3YhBB9HuLndu0hPk5FQL3uJcPFjLgC
 IQCnIrJs9OSLE/JdFgw2DVfuQGLIgJMu+Qhl7UYLtjM60A==
 -----END CERTIFICATE-----
 """
+
+
+class Registry:
+    """One family, for the library to write."""
+
+    def __init__(self, family: Metric) -> None:
+        self._family = family
+
+    def collect(self) -> list[Metric]:
+        return [self._family]
 
 
 def exporter_of(project: Project, pulse: Pulse | None = None) -> Exporter:
@@ -116,13 +134,13 @@ def test_o1_a_failed_task_shows_and_goes_when_it_is_mended(shop: Shop) -> None:
     assert one(found, "tasks_total", flow="tiny", layer="gold", status="failed") == 1
 
 
-def test_o1_a_hundred_files_make_no_new_series_and_no_name_of_a_file_shows(shop: Shop) -> None:
+def test_o1_a_thousand_files_make_no_new_series_and_no_name_of_a_file_shows(shop: Shop) -> None:
     shop.drop_orders("orders_0.csv", "1,c,paid,1.00,2024-01-01", "2,c,paid,x1,2024-01-01")
     shop.run()
     shop.drop_orders("orders_00.csv", "1,c,paid,1.00,2024-01-01")
     shop.run()
     before = set(scraped(shop))
-    for number in range(100):
+    for number in range(1000):
         shop.drop_orders(f"orders_secret{number}.csv", f"{number},c{number},paid,1.00,2024-01-02", f"k{number},c,paid,x{number},2024-01-01")
     shop.run()
     page = exporter_of(shop.project()).page()
@@ -144,6 +162,63 @@ def test_every_family_shows_once_there_is_something_to_say(shop: Shop) -> None:
     assert names(found) <= known
     assert one(found, "feed_requests_total", route="/files/{table}", status="200") == 1
     assert one(found, "next_run_timestamp_seconds", flow="tiny") == now.replace(tzinfo=UTC).timestamp()
+
+
+def test_o1_what_is_added_up_from_scrape_to_scrape_is_what_a_new_start_reads(shop: Shop) -> None:
+    """Through runs that fail and succeed, one under way, retention, and another ledger in the place of the first."""
+    agree(shop, "gold.totals", f"- row_count: {{threshold: {{must_be_less_than: 3}}, {attributes('consistency')}}}", counted=False)
+    project, good = shop.project(), (shop.folder / "sql/gold/totals.sql").read_text()
+    page, seen = LedgerPage(project), set[str]()
+
+    def same() -> None:
+        database = open_warehouse(project, Clock())
+        found, new = page.text(database), LedgerPage(project).text(database)
+        database.close()
+        assert sorted(found.splitlines()) == sorted(new.splitlines())
+        seen.add(found)
+
+    def ledger(*statements: str) -> None:
+        database = open_database(project.settings)
+        for statement in statements:
+            database.run(statement)
+        if "running" in statements[0]:
+            assert sorted(page.text(database).splitlines()) == sorted(LedgerPage(project).text(database).splitlines())
+        database.close()
+
+    same()
+    for number in range(4):
+        shop.drop_orders(f"orders_{number}.csv", f"{number},c,{'paid' if number % 2 else 'shipped'},1.00,2024-01-01", "x,c,odd,y,z")
+        shop.write("sql/gold/totals.sql", good.replace("sum(amount)", "sum(CAST(status AS INTEGER))") if number == 2 else good)
+        shop.run()
+        same()
+    ledger("INSERT INTO ledger.runs VALUES (9, 'tiny', 'running', '2024-01-01', NULL, NULL, NULL)",
+           "INSERT INTO ledger.tasks VALUES (9, 'build gold.totals', 'gold', 'gold.totals', 'failed', 2, 1, 1, 0, 0, 0.5, '2024-01-01', 'x')")
+    same()  # it was cut off
+    ledger("DELETE FROM ledger.runs WHERE run_id = 1", "DELETE FROM ledger.tasks WHERE run_id = 1", "INSERT INTO ledger.retentions VALUES ('2030-01-01', 'ledger', 'runs', 1)")
+    same()
+    project.settings.warehouse.unlink()
+    shop.drop_orders("orders_9.csv", "9,c,paid,1.00,2024-01-01")
+    shop.run()
+    same()
+    assert len(seen) == 8
+
+
+@settings(max_examples=50)
+@given(st.dictionaries(st.tuples(st.text(max_size=4), st.sampled_from(["a", 'q"', "b\\", "n\n"])), st.floats() | st.integers(-10, 10**12), max_size=4))
+def test_the_page_is_written_as_the_library_writes_it(values: dict[tuple[str, str], float]) -> None:
+    for name, made in (("files_waiting", GaugeMetricFamily), ("files_total", CounterMetricFamily)):
+        family = Family(f"goldfeed_{name}", "gauge" if made is GaugeMetricFamily else "counter", ("one", "other"), 'Of a "kind"\\')
+        theirs = made(family.name, family.help, labels=family.labels)
+        for labels, value in values.items():
+            theirs.add_metric(labels, value)
+        assert family_text(family, values, Starts()).encode() == generate_latest(Registry(theirs))
+
+
+def test_a_histogram_is_written_as_the_library_writes_it() -> None:
+    sheet, theirs = Sheet(), HistogramMetricFamily("goldfeed_run_duration_seconds", BY_NAME["goldfeed_run_duration_seconds"].help, labels=["flow"])
+    sheet.histogram("run_duration_seconds", (0.5, 10.0), (1, 2, 4), 12.5, "x")
+    theirs.add_metric(["x"], [("0.5", 1.0), ("10.0", 3.0), ("+Inf", 7.0)], 12.5)
+    assert sheet.text().encode() == generate_latest(Registry(theirs))
 
 
 def test_f3_a_withheld_publication_shows_within_one_scrape_and_goes_with_the_next_good_one(shop: Shop) -> None:
@@ -246,6 +321,20 @@ def test_a_scrape_waits_for_the_ledger_only_so_long_and_shows_it_at_the_next(sho
     free.set()
     exporter.settle()
     assert b"goldfeed_runs_total" in exporter.page()
+
+
+def test_a_scrape_after_a_run_shows_it_without_opening_the_warehouse(shop: Shop) -> None:
+    project, keeper = shop.project(), Keeper(Clock())
+    exporter = Exporter(lambda: project, lambda: keeper.reading(project, bare=True), Pulse(), Clock(), logger(), state=keeper.state)
+    keeper.before_close = exporter.closing
+    shop.drop_orders("orders_1.csv", "1,c,paid,1.00,2024-01-01")
+    with keeper.writing(project) as database:
+        execute(project, database, Order())
+        assert one(samples(exporter.page()), "files_total", outcome="loaded") == 1
+        database.run("UPDATE ledger.runs SET status = 'failed'")
+    closed = keeper.state()
+    assert one(samples(exporter.page()), "runs_total", flow="tiny", status="failed") == 1
+    assert keeper.state() == closed and keeper.memory() == 0
 
 
 def test_the_service_answers_on_a_port_of_its_own_while_it_runs(shop: Shop) -> None:
