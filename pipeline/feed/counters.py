@@ -27,6 +27,7 @@ class FeedCounters:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._routes: dict[str, RouteCount] = {}
+        self.damaged: set[str] = set()  # versions that readers should have seen, and whose files are not as published
 
     def observe(self, *, route: str, status: int, seconds: float, rows: int, bytes: int) -> None:
         """One request that has ended. `route` is a pattern such as /files/{table}, never a path as it was asked for."""
@@ -39,6 +40,10 @@ class FeedCounters:
             count.seconds += seconds
             count.rows += rows
             count.bytes += bytes
+
+    def found_damaged(self, version: str) -> None:
+        """A version is refused."""
+        self.damaged.add(version)
 
     def read(self) -> dict[str, RouteCount]:
         """A copy of all counts, by route."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 
 from pipeline.errors import PublishError, RequestError
 from pipeline.feed.snapshot import Snapshot, open_snapshot
@@ -16,8 +17,8 @@ _OPEN = 4  # versions kept open; a reader that pages through an older one opens 
 class Library:
     """Open snapshots by version. Thread-safe; a snapshot is shared, each query takes its own `cursor()`."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, damaged: Callable[[str], None] = lambda version: None) -> None:
+        self._settings, self._damaged = settings, damaged
         self._lock = threading.Lock()
         self._open: OrderedDict[str, Snapshot] = OrderedDict()
         self._refused: dict[str, str] = {}  # damaged versions, and the version served instead
@@ -63,8 +64,10 @@ class Library:
         except PublishError as error:
             if asked:
                 raise RequestError(error.what, status=410, code="VersionGone", do="start again") from error
+            self._damaged(name)
             raise _unavailable(error.what, error.do) from error
         if snapshot.version != name:
+            self._damaged(name)
             self._refused[name] = snapshot.version
         return self._open.get(snapshot.version, snapshot)
 

@@ -59,7 +59,7 @@ class Parts:
 def make_app(settings: Settings, parts: Parts, log: Any) -> Watch:
     """Everything that answers: health, files, feed, and around them access, limits and the audit."""
     limits = Limits(seconds=settings.query_seconds, at_once=settings.queries_at_once)
-    feed = Feed(settings, Library(settings), Work(limits))
+    feed = Feed(settings, Library(settings, parts.counters.found_damaged), Work(limits))
     exports = Exports(settings)
     files = Files(exports, feed.freshness)
     app = build_app(feed, [*_health(parts), *odata_routes(), *files.routes(), *parts.more])

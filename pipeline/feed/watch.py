@@ -27,11 +27,17 @@ class Counters(Protocol):
     def observe(self, *, route: str, status: int, seconds: float, rows: int, bytes: int) -> None:
         """One request that has ended."""
 
+    def found_damaged(self, version: str) -> None:
+        """A version is refused: its files are not as they were published."""
+
 
 class NoCounters:
     """Counts nothing."""
 
     def observe(self, *, route: str, status: int, seconds: float, rows: int, bytes: int) -> None:
+        """Nothing."""
+
+    def found_damaged(self, version: str) -> None:
         """Nothing."""
 
 

@@ -71,6 +71,12 @@ LEDGER = (
 LIVE = (
     _family("build_info", "gauge", "version duckdb python", "Always 1"),
     _family("publication_version", "gauge", "", "The number of the version that readers see; 0 if there is none"),
+    _family(
+        "publication_damaged",
+        "gauge",
+        "",
+        "1 if readers came upon damage in the version they should see, and get an older one or none",
+    ),
     _family("published_versions", "gauge", "", "Versions that are kept"),
     _family("next_run_timestamp_seconds", "gauge", "flow", "When a flow is due next"),
     _family("sla_limit_seconds", "gauge", "flow", "The sla of a flow"),

@@ -45,7 +45,7 @@ def read_live(project: Project, pulse: Pulse, sizes: Sizes, sheet: Sheet) -> Non
     settings = project.settings
     python = ".".join(map(str, sys.version_info[:3]))
     sheet.add("build_info", 1, __version__, duckdb.__version__, python)
-    _readers(settings, sheet)
+    _readers(settings, pulse, sheet)
     _flows(project, pulse, sheet)
     _landing(scan(settings.landing, project.graph.sources.values()), project, sheet)
     _disk(settings, sizes, sheet)
@@ -54,8 +54,9 @@ def read_live(project: Project, pulse: Pulse, sizes: Sizes, sheet: Sheet) -> Non
     _certificate(settings, sheet)
 
 
-def _readers(settings: Settings, sheet: Sheet) -> None:
+def _readers(settings: Settings, pulse: Pulse, sheet: Sheet) -> None:
     version = current(settings.published)
+    sheet.add("publication_damaged", version in pulse.feed.damaged)
     sheet.add("publication_version", int(version) if version and version.isdigit() else 0)
     sheet.add("published_versions", len(versions(settings.published)))
 

@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pipeline.clock import Clock
 from pipeline.errors import ProjectError
 from pipeline.feed.counters import BUCKETS, FeedCounters
+from pipeline.feed.library import Library
 from pipeline.keeper import Keeper
 from pipeline.log import logger
 from pipeline.metrics.exporter import Exporter
@@ -236,6 +237,24 @@ def test_f3_a_withheld_publication_shows_within_one_scrape_and_goes_with_the_nex
     shop.drop_orders("orders_3.csv", "2,c,paid,1.00,2024-01-02")
     assert shop.run().status == "succeeded"
     assert one(samples(exporter.page()), "publication_withheld") == 0
+
+
+def test_k9_damage_that_readers_come_upon_shows_until_they_see_another_version(shop: Shop) -> None:
+    for number in (1, 2):
+        shop.drop_orders(f"orders_{number}.csv", f"{number},c,paid,1.00,2024-01-01")
+        shop.run()
+    path = shop.home / "published/000002/totals.parquet"
+    content = path.read_bytes()
+    path.unlink()  # it may be a hard link
+    path.write_bytes(content[:50] + bytes([content[50] ^ 1]) + content[51:])
+    counters = FeedCounters()
+    library = Library(shop.project().settings, counters.found_damaged)
+    assert one(scraped(shop, Pulse(feed=counters)), "publication_damaged") == 0
+    assert library.current().version == "000001"
+    assert one(scraped(shop, Pulse(feed=counters)), "publication_damaged") == 1
+    shop.cli("rollback", "000001")
+    assert library.current().version == "000001"
+    assert one(scraped(shop, Pulse(feed=counters)), "publication_damaged") == 0
 
 
 def test_a_run_that_is_under_way_and_one_that_is_due_show(shop: Shop) -> None:
