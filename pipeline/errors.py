@@ -22,7 +22,8 @@ class GoldfeedError(Exception):
         """The whole message: `where: what; do.`"""
         place = f"{self.where}: " if self.where else ""
         advice = f"; {self.do}" if self.do else ""
-        return f"{place}{self.what}{advice}."
+        said = f"{place}{self.what}{advice}"
+        return said if said.endswith("?") else f"{said}."
 
 
 class PermanentError(GoldfeedError):

@@ -40,6 +40,7 @@ class Situation:
     `replayed`: {table: rows of its quarantine to run again}.
     `unchecked`: tables whose contract must look at them again, and why.
     `remarked`: what is published marks other columns as personal data.
+    `damaged`: its files that are not what was written, as far as readers have noticed.
     """
 
     files: Mapping[str, list[FoundFile]]
@@ -53,6 +54,7 @@ class Situation:
     replayed: Mapping[str, int] = field(default_factory=dict)
     unchecked: Mapping[str, str] = field(default_factory=dict)
     remarked: bool = False
+    damaged: tuple[str, ...] = ()
 
 
 def plan(graph: Graph, now: Situation) -> list[PlannedTask]:
@@ -136,6 +138,8 @@ def _publish_reason(graph: Graph, now: Situation, tasks: Mapping[str, PlannedTas
         return "nothing is published"
     if held and held != now.published:
         return "gold has changed since the last publication"
+    if held and now.damaged:
+        return f"published files are damaged: {', '.join(now.damaged)}"
     if any(name in tasks for name in gold):
         return "gold is checked again"
     if held and now.remarked:

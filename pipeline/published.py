@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pipeline.errors import PublishError
 POINTER = "current"
 MANIFEST = "manifest.json"
 STATE = "state.json"
+DAMAGE = "damaged.json"
 
 
 def versions(published: Path) -> list[str]:
@@ -53,17 +55,52 @@ def read_manifest(published: Path, version: str) -> dict[str, Any]:
     return manifest
 
 
+def manifest_hash(manifest: dict[str, Any]) -> str:
+    """SHA-256 of what a manifest says, but for its own `sha256`."""
+    body = {name: value for name, value in manifest.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
 def damaged(published: Path, version: str) -> list[str]:
-    """Tables of a version whose file is missing or whose SHA-256 is not the manifest's."""
+    """Tables of a version whose file is missing or whose SHA-256 is not the manifest's.
+
+    What is found is left beside the versions, so that the next run writes these tables anew.
+    """
     try:
-        tables = read_manifest(published, version)["tables"]
+        manifest = read_manifest(published, version)
     except PublishError:
-        return [MANIFEST]
-    return [
-        name
-        for name, table in tables.items()
-        if not all(_intact(published / version / path, sha256) for path, sha256 in table_files(table))
-    ]
+        manifest = {"sha256": "none"}
+    if manifest.pop("sha256", seal := manifest_hash(manifest)) != seal:
+        wrong = [MANIFEST]
+    else:
+        wrong = [
+            name
+            for name, table in manifest["tables"].items()
+            if not all(_intact(published / version / path, sha256) for path, sha256 in table_files(table))
+        ]
+    if wrong:
+        _note_damage(published, version, wrong)
+    return wrong
+
+
+def known_damage(published: Path, version: str) -> list[str]:
+    """What of a version was found damaged when it was last looked at."""
+    try:
+        noted = json.loads((published / DAMAGE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return list(noted.get(version, [])) if isinstance(noted, dict) else []
+
+
+def _note_damage(published: Path, version: str, wrong: list[str]) -> None:
+    """Beside the versions, for as long as they are there. A reader that may not write only reads."""
+    if known_damage(published, version) == wrong:
+        return
+    kept = {name: found for name in versions(published) if (found := known_damage(published, name))}
+    beside = published / f".{DAMAGE}.new"
+    with suppress(OSError):
+        beside.write_text(json.dumps({**kept, version: wrong}, indent=1), encoding="utf-8")
+        os.replace(beside, published / DAMAGE)
 
 
 def table_files(table: dict[str, Any]) -> list[tuple[str, str]]:

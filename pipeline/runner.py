@@ -18,7 +18,7 @@ from pipeline.planner import PlannedTask, Situation, plan
 from pipeline.project.graph import select
 from pipeline.project.personal import with_tokens
 from pipeline.project.project import Project
-from pipeline.published import MANIFEST
+from pipeline.published import known_damage
 from pipeline.results import RunResult, TaskResult
 from pipeline.steps.again import Period, archived_files, files_of
 from pipeline.steps.build import build
@@ -28,8 +28,9 @@ from pipeline.steps.forgetting import forget_changes
 from pipeline.steps.gate import in_the_way, unchecked, withheld
 from pipeline.steps.ingest import ingest
 from pipeline.steps.limits import within
+from pipeline.steps.lost import lost_files, note_lost, together, told
 from pipeline.steps.profile import find_anomalies
-from pipeline.steps.publish import last_publication, publish, reconcile, remarked
+from pipeline.steps.publish import is_whole, last_publication, publish, reconcile, remarked
 from pipeline.steps.replay import Replay, replay, tables_to_replay
 from pipeline.steps.state import tell_readers, tell_readers_again
 from pipeline.warehouse import ledger
@@ -70,6 +71,7 @@ def open_warehouse(project: Project, clock: Clock) -> Database:
         ledger.note_key(database, with_tokens(project.graph))
         ledger.close_open_runs(database, clock.now())
         reconcile(database, settings, clock.now())
+        note_lost(database, settings)
         take_in_mends(database, settings.archive)
     except BaseException:
         database.close()
@@ -82,7 +84,7 @@ def look(project: Project, database: Database, order: Order, now: datetime) -> t
     settings, graph = project.settings, project.graph
     landing = scan(settings.landing, graph.sources.values())
     selected = select(graph, order.select) if order.select else None
-    files: Mapping[str, list[FoundFile]] = landing.by_source
+    files: Mapping[str, list[FoundFile]] = together(landing.by_source, lost_files(database, project))
     if order.from_archive:
         files = archived_files(settings.archive, database)
     elif order.again:
@@ -94,7 +96,7 @@ def look(project: Project, database: Database, order: Order, now: datetime) -> t
     if order.replay:
         files, selected = {}, graph.downstream(replayed)
     last = last_publication(database)
-    there = last is not None and (settings.published / last["version"] / MANIFEST).exists()
+    there = last is not None and is_whole(settings.published, last["version"])
     situation = Situation(
         files=files,
         states=ledger.table_states(database),
@@ -106,6 +108,7 @@ def look(project: Project, database: Database, order: Order, now: datetime) -> t
         rebuilt=frozenset(selected or ()).difference(graph.sources) if order.again else frozenset(),
         replayed=replayed,
         remarked=there and last is not None and remarked(project, last["version"]),
+        damaged=tuple(known_damage(settings.published, last["version"])) if last is not None else (),
     )
     due = unchecked(project, Audits().load(database), situation.states, now)
     return replace(situation, unchecked=due), landing
@@ -147,6 +150,7 @@ def execute(
         f"{name} matches several sources ({', '.join(takers)}) and was left"
         for name, takers in landing.ambiguous.items()
     )
+    notes += told(_from_archive(project, situation)) if not (order.from_archive or order.again) else ()
     if not tasks:
         tell_readers_again(database, project, now)
         return RunResult(None, flow, "nothing_to_do", None, clock.seconds() - began, notes=notes)
@@ -178,6 +182,11 @@ def execute(
         (*notes, *(note for _, step in results for note in step.notes), *unusual, *_lateness(run, results)),
         ledger.accounting(database, run.run_id),
     )
+
+
+def _from_archive(project: Project, situation: Situation) -> dict[str, list[FoundFile]]:
+    archive = project.settings.archive
+    return {name: [f for f in files if f.path.is_relative_to(archive)] for name, files in situation.files.items()}
 
 
 def _lateness(run: Run, results: Sequence[Outcome]) -> tuple[str, ...]:
@@ -298,7 +307,8 @@ def _step(run: Run, task: PlannedTask, order: Order, record: Callable[[StepResul
     states, last = ledger.table_states(run.database), last_publication(run.database)
     held = {name: states[name].version for name in graph.layer("gold") if name in states}
     folder = run.project.settings.published
-    there = last is not None and held == last["tables"] and (folder / last["version"] / MANIFEST).exists()
+    there = last is not None and held == last["tables"] and is_whole(folder, last["version"])
+    there = there and last is not None and not known_damage(folder, last["version"])
     if last is not None and there and not remarked(run.project, last["version"]):
         return StepResult("unchanged")
     return publish(run)

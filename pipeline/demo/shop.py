@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -67,17 +68,20 @@ def write_shop(
         dirty: the share of rows with something wrong, 0 to 0.5.
         odd_files: whether dirt may also change a whole file: its encoding, delimiter, line ends or packing.
         on_day: called after each day with the days done and the days in all.
+    Raises:
+        ValueError: an argument is impossible, or the folder holds drops of another shop.
     """
     _check(orders, days, dirty, start)
     dirty = float(dirty)
+    asked = {"seed": seed, "orders_requested": orders, "days": days, "dirty": dirty, "start": start.isoformat()}
+    _check_folder(folder, asked)
     shop = Shop(folder, orders, days, seed, dirty, start, odd_files)
     for day in range(days):
         shop.live(day)
         if on_day is not None:
             on_day(day + 1, days)
     path = folder / "truth.json"
-    asked = {"seed": seed, "orders_requested": orders, "days": days, "dirty": dirty}
-    put(path, as_json({**asked, "start": start.isoformat(), **shop.truth()}))
+    put(path, as_json({**asked, **shop.truth()}))
     counts = shop.sheets.counts
     return ShopSummary(counts.files, counts.rows, orders, path)
 
@@ -195,6 +199,18 @@ def _check(orders: int, days: int, dirty: float, start: date) -> None:
         raise ValueError(f"The share of dirty rows goes from 0 to 0.5, not {dirty}.")
     if days > (date.max - start).days:
         raise ValueError(f"{days} days from {start} go past the year 9999.")
+
+
+def _check_folder(folder: Path, asked: dict[str, Any]) -> None:
+    """Drops of two shops in one folder would make truth.json untrue."""
+    if next(folder.glob("year=*/month=*/day=*/*"), None) is None:
+        return
+    try:
+        held = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        held = {}
+    if any(held.get(name) != value for name, value in asked.items()):
+        raise ValueError(f"{folder} holds drops of another shop; run them first, or empty the folder.")
 
 
 def _order_numbers(orders: int, start: date, days: int, seed: int) -> list[int]:

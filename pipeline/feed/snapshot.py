@@ -58,13 +58,15 @@ def good_version(published: Path, wanted: str | None = None) -> tuple[str, str |
     first = wanted or current(published)
     if first is None:
         raise PublishError("nothing is published yet", where=str(published), do="type `goldfeed run`")
-    read_manifest(published, first)
+    if not (published / first).is_dir():
+        read_manifest(published, first)  # says which there are
     if not damaged(published, first):
         return first, None
     if wanted is None:
         for version in reversed([name for name in versions(published) if name < first]):
             if not damaged(published, version):
-                return version, f"version {first} is damaged and refused; this is version {version}"
+                said = f"version {first} is damaged and refused; this is version {version}"
+                return version, f"{said}, and the next `goldfeed run` writes it anew"
     raise PublishError(f"version {first} is damaged", where=str(published), do="type `goldfeed run` to publish again")
 
 

@@ -43,7 +43,10 @@ class Looked:
 
 @dataclass(frozen=True)
 class Ready:
-    """A file that the loader can read: `path` for the fast reader, or staged records when `careful`."""
+    """A file that the loader can read: `path` for the fast reader, or staged records when `careful`.
+
+    `gaps` are the lines on which no row begins (header, blank ones), `limit` the bytes that a line may have.
+    """
 
     looked: Looked
     layout: Layout
@@ -55,6 +58,7 @@ class Ready:
     counts: Counts | None = None
     gaps: tuple[int, ...] = (1,)
     notes: str | None = None
+    limit: int = 2_000_000
 
     @property
     def by_line(self) -> bool:
@@ -127,7 +131,7 @@ def make_ready(looked: Looked, source: Source, evolved: set[str], settings: Sett
     Raises FileRejected when the file is no CSV or its header does not fit the source.
     """
     facts = looked.facts
-    encoding = encoding_of(facts, source.encoding)
+    encoding = encoding_of(facts, source.encoding, lambda: plain_chunks(looked.plain))
     refuse_other_formats(facts, encoding)
     layout = _layout(facts, encoding, source, evolved, settings)
     plain = (
@@ -142,7 +146,8 @@ def make_ready(looked: Looked, source: Source, evolved: set[str], settings: Sett
     )
     notes = "the last line has no line end" if facts.ends_open else None
     gaps = (1, *facts.blanks)
-    ready = Ready(looked, layout, encoding, not plain, looked.plain, notes=notes, gaps=gaps)
+    limit = bytes_of(settings.max_line_bytes)
+    ready = Ready(looked, layout, encoding, not plain, looked.plain, notes=notes, gaps=gaps, limit=limit)
     if not plain:
         return carefully(ready, settings)
     few = 0 < facts.quotes < facts.newlines / 4 and facts.size < PATCH_BYTES

@@ -60,10 +60,13 @@ def read_layout(text: str, source: Source, evolved: set[str], max_columns: int) 
     return Layout(delimiter, tuple(fields), tuple(new), absent, padded, lines)
 
 
+_BLANK_LINES = re.compile(r"(?:[ \t]*+(?:\r\n|\r|\n))*+")
+
+
 def _parse(text: str, delimiter: str) -> tuple[str, list[str], int, bool]:
     """(delimiter, names, physical lines up to and with the header, padded) of the first line that is not blank."""
     body = text.lstrip("\ufeff")
-    blank = len(body) - len(body.lstrip("\r\n"))
+    blank = _BLANK_LINES.match(body).end()  # type: ignore[union-attr]  # it matches nothing, too
     reader = csv.reader(io.StringIO(body[blank:], newline=""), delimiter=delimiter, skipinitialspace=True)
     try:
         names = next(reader, [])

@@ -198,8 +198,11 @@ def _decode(facts: Facts, decoder: codecs.IncrementalDecoder, data: bytes, *, fi
         facts.utf8 = False
 
 
-def encoding_of(facts: Facts, stated: str | None) -> str:
-    """The encoding of a file: stated, shown by a byte order mark, or found from the bytes."""
+def encoding_of(facts: Facts, stated: str | None, chunks: Callable[[], Iterator[bytes]]) -> str:
+    """The encoding of a file: stated, shown by a byte order mark, or found from the bytes.
+
+    `chunks` gives all of its bytes again, if need be: the first line with other letters may come late.
+    """
     for mark, name in _BOMS:
         if facts.head.startswith(mark):
             return name
@@ -211,23 +214,32 @@ def encoding_of(facts: Facts, stated: str | None) -> str:
     half = min(len(facts.head), 2000) // 2
     if half and max(even, odd) > half * 0.4:
         return "utf-16-le" if odd > even else "utf-16-be"
-    if facts.utf8 or _mostly_utf8(facts.head):
+    if facts.utf8 or _mostly_utf8(chunks()):
         return "utf-8"
     return "windows-1252"
 
 
-def _mostly_utf8(head: bytes) -> bool:
+def _mostly_utf8(chunks: Iterator[bytes]) -> bool:
     """At least as many lines hold good UTF-8 letters as hold bytes that are not UTF-8: then the rest is damage."""
     good = bad = 0
-    for line in head.splitlines()[: -1 if len(head) >= CHUNK else None]:
-        if line.isascii():
-            continue
+    for line in _lines_with_letters(chunks):
         try:
             line.decode("utf-8")
             good += 1
         except UnicodeDecodeError:
             bad += 1
     return good >= bad and good > 0
+
+
+def _lines_with_letters(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The lines that are not ASCII."""
+    carry = b""
+    for data in chunks:
+        lines = (carry + data).splitlines(keepends=True)
+        carry = lines.pop() if lines and len(lines[-1]) < CHUNK else b""
+        yield from (line for line in lines if not line.isascii())
+    if not carry.isascii():
+        yield carry
 
 
 _CONTROLS = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f]")

@@ -9,9 +9,8 @@ from __future__ import annotations
 from pipeline.landing.header import Layout
 from pipeline.landing.look import MANY
 from pipeline.landing.raw import raw_text
-from pipeline.landing.records import LOOK_AHEAD_BYTES, LOOK_AHEAD_LINES, Grammar
+from pipeline.landing.records import BROKEN_QUOTE, LOOK_AHEAD_BYTES, LOOK_AHEAD_LINES, Grammar
 
-BROKEN_QUOTE = "text after a closing quote, or a quote never closed"
 Broken = tuple[int, str, str]
 
 

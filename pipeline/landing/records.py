@@ -17,6 +17,7 @@ from pipeline.landing.header import Layout
 from pipeline.landing.look import python_encoding
 
 LOOK_AHEAD_LINES, LOOK_AHEAD_BYTES = 1000, 1 << 20
+BROKEN_QUOTE = "text after a closing quote, or a quote never closed"
 
 
 @dataclass(frozen=True)
@@ -87,12 +88,15 @@ class Grammar:
         """Why a record is bad, or None."""
         if b'"' not in data:
             count = data.count(self.delimiter) + 1
+            spare = len(data) - len(data.rstrip(self.delimiter))
         elif self.record.fullmatch(data):
-            count = len(self.fields(data))
+            fields = self.fields(data)
+            count = len(fields)
+            spare = next((place for place, field in enumerate(reversed(fields)) if field not in (b"", b'""')), count)
         else:
-            return "text after a closing quote, or a quote never closed"
-        if count == self.width:
-            return None
+            return BROKEN_QUOTE
+        if count == self.width or count - spare <= self.width < count:
+            return None  # empty fields too many at the end hold nothing; DuckDB's reader takes them, too
         return "too few columns" if count < self.width else "too many columns"
 
 
@@ -197,7 +201,7 @@ class _Reader:
     def _one(self, place: int) -> Event:
         number, raw = self._first + place, self._lines[place]
         body = raw.rstrip(b"\r\n")
-        if not (body.strip() if self._layout.padded else body):
+        if is_blank(body, self._grammar.delimiter):
             return Skipped(number, blank=True)
         broken = self._bytes_problem(body)
         if broken:
@@ -230,6 +234,11 @@ class _Reader:
             if not self._grammar.open_record.fullmatch(body):
                 return None, 1
         return None, 1
+
+
+def is_blank(body: bytes, delimiter: bytes) -> bool:
+    """Whether a line holds nothing, or nothing but blanks."""
+    return not body.strip(b" \t") and delimiter not in body
 
 
 def bytes_problem(body: bytes, limit: int, *, recoded: bool) -> str | None:

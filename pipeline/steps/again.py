@@ -57,11 +57,14 @@ def files_of(
     return found
 
 
-def archived_files(archive: Path, database: Database) -> dict[str, list[FoundFile]]:
-    """Files of archive/ that the warehouse does not hold, by source, in the order in which they came."""
+def archived_files(archive: Path, database: Database, only: set[str] | None = None) -> dict[str, list[FoundFile]]:
+    """Files of archive/ that the warehouse does not hold, by source, in the order in which they came.
+
+    `only`: of these hashes.
+    """
     known, found = known_files(database), dict[str, list[FoundFile]]()
     for sha256, _, delivery in archived(archive):
-        if sha256 not in known:
+        if sha256 not in known and (only is None or sha256 in only):
             found.setdefault(delivery.source, []).append(_archived(archive, sha256, delivery.name))
     return found
 

@@ -104,7 +104,7 @@ def _ingest_batch(
     run: Run, source: Source, files: list[FoundFile], work: Path, tally: Tally, from_archive: bool, again: bool
 ) -> None:
     looked = look_at_all(run, source, files, work, tally, from_archive)
-    fresh = looked if again else without_known(run, looked, tally)
+    fresh = looked if again else without_known(run, source, looked, tally)
     ready = list(make_all_ready(run, source, fresh, tally))
     if not from_archive:
         keep_all(run, [file.looked for file in ready])
@@ -152,7 +152,10 @@ def _read_exactly(run: Run, group: load.Group) -> list[bool]:
     except PermanentError:
         return [False for _ in group.files]
     counts = load.read_counts(run.database, group)
-    return [rows + broken == file.expected for file, (rows, broken) in zip(group.files, counts, strict=True)]
+    return [
+        place not in group.doubted and rows + broken == file.expected
+        for place, (file, (rows, broken)) in enumerate(zip(group.files, counts, strict=True))
+    ]
 
 
 def _drop_moved(

@@ -19,7 +19,7 @@ from pipeline.published import sync
 from pipeline.sql import quoted, table_name
 from pipeline.steps.context import Run
 from pipeline.warehouse import load
-from pipeline.warehouse.ledger import TableState, known_files, record_delivery, save_table, table_states
+from pipeline.warehouse.ledger import TableState, known_files, record_delivery, save_table, source_of, table_states
 
 
 @dataclass
@@ -66,9 +66,10 @@ def look_at_all(
     def one(numbered: tuple[int, FoundFile]) -> Looked | FileRejected | FileChanged:
         number, file = numbered
         notes = Delivery(source.name, file.name, file.modified_ns, first + number)
-        writer = None if from_archive else archive_writer(settings.archive, work, number, notes)
+        kept = from_archive or file.path.is_relative_to(settings.archive)
+        writer = None if kept else archive_writer(settings.archive, work, number, notes)
         try:
-            return look_at(file, work, number, replace(settings, max_ratio=0) if from_archive else settings, writer)
+            return look_at(file, work, number, replace(settings, max_ratio=0) if kept else settings, writer)
         except (FileRejected, FileChanged) as error:
             return error
 
@@ -88,14 +89,15 @@ def look_at_all(
 
 def set_apart(run: Run, file: FoundFile, sha256: str | None, error: FileRejected, tally: Tally) -> None:
     tally.notes.append(f"{file.name} was rejected: {error.sentence()}")
-    if not file.path.is_relative_to(run.project.settings.landing):
+    if file.path.is_relative_to(run.project.settings.landing):
+        reject(file, run.project.settings.rejected, error)
+    elif sha256 is None:
         return
-    reject(file, run.project.settings.rejected, error)
     with run.database.transaction():
         record_delivery(run.database, run.run_id, file.name, sha256, "rejected", run.now, reason=error.sentence())
 
 
-def without_known(run: Run, looked: list[Looked], tally: Tally) -> list[Looked]:
+def without_known(run: Run, source: Source, looked: list[Looked], tally: Tally) -> list[Looked]:
     """Drop files whose content came before, in the ledger or in this very batch."""
     known, fresh, seen = known_files(run.database), [], set[str]()
     duplicates: list[tuple[Looked, int | None, bool]] = []
@@ -105,10 +107,24 @@ def without_known(run: Run, looked: list[Looked], tally: Tally) -> list[Looked]:
             seen.add(file.facts.sha256)
             fresh.append(file)
             continue
+        other = source_of(run.database, before[0]) if before else source.name
+        if before and other != source.name:
+            _refuse_twin(run, file, before[1], other, tally)
+            continue
         leftover = before is not None and before[1:] == (file.found.name, file.found.modified_ns)
         duplicates.append((file, before[0] if before else None, leftover))
     _drop_duplicates(run, duplicates, tally)
     return fresh
+
+
+def _refuse_twin(run: Run, file: Looked, name: str, source: str, tally: Tally) -> None:
+    """The same bytes for two sources: a content counts once, but nobody shall wonder where these rows are."""
+    file.forget()
+    error = FileRejected(
+        f"its content is that of {name}, which came in as {source}, and a content counts once",
+        do="if it belongs to both, add a column that tells them apart",
+    )
+    set_apart(run, file.found, file.facts.sha256, error, tally)
 
 
 def _drop_duplicates(run: Run, duplicates: list[tuple[Looked, int | None, bool]], tally: Tally) -> None:

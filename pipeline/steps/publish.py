@@ -17,7 +17,17 @@ from pipeline.failpoints import failpoint
 from pipeline.project.model import Model
 from pipeline.project.personal import marks
 from pipeline.project.project import Project
-from pipeline.published import MANIFEST, current, damaged, point_to, read_manifest, sync, versions
+from pipeline.published import (
+    MANIFEST,
+    current,
+    damaged,
+    known_damage,
+    manifest_hash,
+    point_to,
+    read_manifest,
+    sync,
+    versions,
+)
 from pipeline.settings import Settings
 from pipeline.steps.context import Run, StepResult
 from pipeline.steps.tables import link_table, write_table
@@ -33,7 +43,7 @@ def publish(run: Run) -> StepResult:
     gold = [run.project.graph.models[name] for name in run.project.graph.layer("gold") if name in states]
     last = last_publication(run.database)
     if last is not None:
-        there = (published / last["version"] / MANIFEST).exists()
+        there = is_whole(published, last["version"])
         last["manifest"] = read_manifest(published, last["version"]) if there else None
     _remove_leftovers(published, last)
     version = _next_version(published, last)
@@ -103,6 +113,15 @@ def last_publication(database: Database) -> dict[str, Any] | None:
     return {**found, "tables": json.loads(found["tables"])} if found else None
 
 
+def is_whole(published: Path, version: str) -> bool:
+    """Whether a version is there with a manifest that can be read; its files are another matter (`known_damage`)."""
+    try:
+        read_manifest(published, version)
+    except PublishError:
+        return False
+    return MANIFEST not in known_damage(published, version)
+
+
 def remarked(project: Project, version: str) -> bool:
     """Whether a version marks other columns as personal data than the project does now."""
     models = {name.partition(".")[2]: model for name, model in project.graph.models.items() if model.layer == "gold"}
@@ -119,7 +138,8 @@ def remarked(project: Project, version: str) -> bool:
 def reconcile(database: Database, settings: Settings, now: Any) -> None:
     """Finish what a crash cut off: the ledger's last publication is what the pointer must name.
 
-    A new warehouse beside older versions takes them over, so that numbers go on.
+    A new warehouse beside older versions takes them over, so that numbers go on. So does one that is older than what
+    readers see (its log was damaged, or it came from a backup).
     """
     published, rows = settings.published, publications(database)
     pointed = current(published)
@@ -128,6 +148,11 @@ def reconcile(database: Database, settings: Settings, now: Any) -> None:
             record_publication(database, version, "adopted", None, "{}", now)
         if versions(published)[-1:] != [pointed]:
             record_publication(database, pointed, "rollback", None, "{}", now)
+    elif rows and pointed and pointed > max(row["version"] for row in rows) and pointed in versions(published):
+        newest = max(row["version"] for row in rows)
+        for version in versions(published):
+            if newest < version <= pointed:
+                record_publication(database, version, "adopted", None, "{}", now)
     elif rows and rows[-1]["version"] != pointed and (published / rows[-1]["version"] / MANIFEST).exists():
         swap(published, rows[-1]["version"])
 
@@ -156,7 +181,7 @@ def _write_manifest(run: Run, beside: Path, version: str, tables: dict[str, Any]
         "tables": tables,
     }
     path = beside / MANIFEST
-    path.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    path.write_text(json.dumps({**manifest, "sha256": manifest_hash(manifest)}, indent=1), encoding="utf-8")
     sync(path)
     sync(beside)
 
@@ -174,7 +199,11 @@ def prunable(published: Path, keep: int, age: float | None, now: datetime) -> li
     if not age:
         return old
     before = (now - timedelta(seconds=age)).isoformat()
-    return [version for version in old if read_manifest(published, version)["published_at"] < before]
+    return [
+        version
+        for version in old
+        if not is_whole(published, version) or read_manifest(published, version)["published_at"] < before
+    ]
 
 
 def roll_back(database: Database, settings: Settings, version: str | None, now: Any) -> str:

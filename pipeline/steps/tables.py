@@ -14,7 +14,7 @@ from pipeline.errors import PublishError
 from pipeline.failpoints import failpoint
 from pipeline.project.model import Model
 from pipeline.project.personal import check_told, marks
-from pipeline.published import file_hash, sync
+from pipeline.published import file_hash, known_damage, sync
 from pipeline.sql import columns_list, literal, quoted, table_name
 from pipeline.steps.context import Run
 from pipeline.warehouse.changes import touched_keys
@@ -228,7 +228,7 @@ def _entry_before(run: Run, model: Model, last: dict[str, Any] | None) -> dict[s
     if entry is None or "files" not in entry:
         return None
     there = all((published / last["version"] / file["file"]).exists() for file in entry["files"])
-    return entry if there else None
+    return entry if there and model.name.partition(".")[2] not in known_damage(published, last["version"]) else None
 
 
 def _check_rows(database: Database, model: Model, written: int) -> None:

@@ -46,46 +46,52 @@ def _matched(text: str, pattern: str, result: str) -> str:
 
 
 def _integer(text: str, column: Column) -> str:
-    kind = column.type.upper()
-    plain = _matched(text, r"[+-]?[0-9]+(\.0*)?", f"TRY_CAST({text} AS {kind})")
-    if not column.format:
-        return plain
-    return _first([plain, *(_written(text, style, 0, kind, True) for style in column.format)])
+    result = f"TRY_CAST({text} AS {column.type.upper()})"
+    return _in_its_styles(text, column, result, r"[+-]?[0-9]+(\.0*)?", r"[+-]?[0-9]+(\.0{0,2})?", 0)
 
 
 def _decimal(text: str, column: Column) -> str:
-    kind = column.type.upper()
     scale = int(re.findall(r"\d+", column.type)[1])
-    digits = rf"(\.[0-9]{{0,{scale}}}0*)?"
-    plain = _matched(text, rf"[+-]?([0-9]+{digits}|\.[0-9]{{1,{max(scale, 1)}}}0*)", f"TRY_CAST({text} AS {kind})")
+    plain = rf"[+-]?([0-9]+(\.[0-9]{{0,{scale}}}0*)?|\.[0-9]{{1,{max(scale, 1)}}}0*)"
+    clear = rf"[+-]?[0-9]+(\.[0-9]{{0,{min(scale, 2)}}})?"
+    return _in_its_styles(text, column, f"TRY_CAST({text} AS {column.type.upper()})", plain, clear, scale)
+
+
+def _in_its_styles(text: str, column: Column, result: str, plain: str, clear: str, scale: int) -> str:
+    """A number as its formats write it; where both marks may be meant, only what cannot be read in two ways.
+
+    Args:
+        plain: the pattern of a number without marks of thousands.
+        clear: those of them that mean the same in both styles, found quickly; the others are looked at twice.
+    """
     if not column.format:
-        return plain
+        return _matched(text, plain, result)
     several = len(set(column.format)) > 1
-    styles = [_written(text, style, scale, kind, several) for style in column.format]
-    return _first([plain, *styles]) if column.format[0] == "decimal_point" or several else _first([*styles, plain])
+    bare = _matched(text, clear if several else plain, result)
+    styles = [_written(text, style, scale, column.type.upper(), several) for style in column.format]
+    return _first([bare, *styles] if several or column.format[0] == "decimal_point" else [*styles, bare])
+
+
+_AMBIGUOUS = r"[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}"  # 1.234: a thousand and more, or one and a bit
 
 
 def _written(text: str, style: str, scale: int, kind: str, several: bool) -> str:
     """A number with thousands marks, a decimal mark and a currency; with both styles allowed, only if unmistakable."""
     group, mark = (r"\.", ",") if style == "decimal_comma" else (",", r"\.")
-    tail = rf"{mark}[0-9]{{1,{scale}}}0*" if scale else ""
-    optional = tail if several and tail else f"({tail})?" if tail else ""
-    number = rf"[+-]?([0-9]{{1,3}}({group}[0-9]{{3}})+{optional}|[0-9]+{optional if style == 'decimal_comma' else f'({tail})?'})"
-    bare = f"regexp_extract({text}, {literal('^' + number)})"
+    tail = rf"({mark}[0-9]{{1,{scale}}}0*)?" if scale else rf"({mark}0+)?"
+    number = rf"[+-]?([1-9][0-9]{{0,2}}({group}[0-9]{{3}})+|[0-9]*){tail}"
+    bare = f"regexp_replace({text}, {literal(_CURRENCY + '$')}, '')"
     comma = style == "decimal_comma"
     bare = f"replace(replace({bare}, '.', ''), ',', '.')" if comma else f"replace({bare}, ',', '')"
-    return _matched(text, number + _CURRENCY, f"TRY_CAST({bare} AS {kind})")
+    read = _matched(text, number + _CURRENCY, f"TRY_CAST({bare} AS {kind})")
+    return f"CASE WHEN NOT regexp_full_match({text}, {literal(_AMBIGUOUS + _CURRENCY)}) THEN {read} END" if several else read
 
 
 def _float(text: str, column: Column) -> str:
-    kind = column.type.upper()
-    cast = f"TRY_CAST({text} AS {kind})"
-    plain = _matched(
-        text, r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", f"CASE WHEN isfinite({cast}) THEN {cast} END"
-    )
-    if not column.format:
-        return plain
-    return _first([plain, *(_written(text, style, 15, kind, True) for style in column.format)])
+    cast = f"TRY_CAST({text} AS {column.type.upper()})"
+    power = r"([eE][+-]?[0-9]{1,3})?"
+    plain, clear = rf"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+){power}", rf"[+-]?[0-9]+(\.([0-9]{{0,2}}|[0-9]{{4,}}))?{power}"
+    return _in_its_styles(text, column, f"CASE WHEN isfinite({cast}) THEN {cast} END", plain, clear, 15)
 
 
 def _moment(text: str, column: Column) -> str:

@@ -191,6 +191,9 @@ def files_state(path: Path) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
+_REBUILD = "move it and its .wal away and type `goldfeed run --from-archive` to rebuild it from archive/"
+
+
 def open_database(settings: Settings, *, read_only: bool = False) -> Database:
     """Open the warehouse file, creating it if need be.
 
@@ -216,7 +219,7 @@ def open_database(settings: Settings, *, read_only: bool = False) -> Database:
         raise PermanentError(
             "the warehouse file cannot be opened",
             where=str(path),
-            do="move it away and type `goldfeed run --from-archive` to rebuild it from archive/",
+            do=_REBUILD,
         ) from error
     _measure(connection)
     try:
@@ -276,19 +279,23 @@ def translated(where: str) -> Iterator[None]:
     """Turn an engine error into ours: transient where trying again can help."""
     try:
         yield
-    except duckdb.IOException as error:
-        text = first_line(error)
-        if "lock" in text.lower():
-            raise WarehouseBusy(
-                "another process holds the warehouse", where=where, do="wait until it ends, or stop it"
-            ) from error
-        raise TransientError(text, where=where, do="check the disk, then run again") from error
-    except _PASSING as error:
-        raise TransientError(first_line(error), where=where, do="free memory or disk, then run again") from error
-    except _OF_VALUES as error:
-        raise PermanentError(without_values(first_line(error)), where=where) from error
     except duckdb.Error as error:
-        raise PermanentError(first_line(error), where=where) from error
+        raise _ours(error, where) from error
+
+
+def _ours(error: duckdb.Error, where: str) -> GoldfeedError:
+    text = first_line(error)
+    if "corrupt" in text.lower() or "checksum" in text.lower():
+        return PermanentError("the warehouse file is damaged", where=where, do=_REBUILD)
+    if isinstance(error, duckdb.IOException):
+        if "lock" in text.lower():
+            return WarehouseBusy(
+                "another process holds the warehouse", where=where, do="wait until it ends, or stop it"
+            )
+        return TransientError(text, where=where, do="check the disk, then run again")
+    if isinstance(error, _PASSING):
+        return TransientError(text, where=where, do="free memory or disk, then run again")
+    return PermanentError(without_values(text) if isinstance(error, _OF_VALUES) else text, where=where)
 
 
 def without_values(text: str) -> str:

@@ -241,6 +241,11 @@ def known_files(database: Database) -> dict[str, tuple[int, str, int]]:
     return {sha: (file_id, path, modified) for sha, file_id, path, modified in found}
 
 
+def source_of(database: Database, file_id: int) -> str:
+    """The source that took a file in."""
+    return str(database.value("SELECT source FROM ledger.files WHERE file_id = ?", [file_id]))
+
+
 def last_file_id(database: Database) -> int:
     """The highest number given so far to a file or to a batch: replayed rows take one that no file bears."""
     return int(

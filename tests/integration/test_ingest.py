@@ -186,6 +186,54 @@ def test_h1_one_damaged_line_in_a_utf8_file_is_set_aside_alone(shop: Shop) -> No
     assert shop.quarantine() == [("orders", 3, "not UTF-8 at position 3", "2,\\xff,paid,1,2024-01-01")]
 
 
+def test_h1_other_letters_that_come_late_do_not_change_how_the_file_is_read(shop: Shop) -> None:
+    """One damaged line behind a megabyte without a letter beyond ASCII; the file is UTF-8 all the same."""
+    plain = "".join(f"{n},{'x' * 990},paid,1,2024-01-01\n" for n in range(1100))
+    shop.drop("orders.csv", f"{HEADER}\n{plain}a,Zoë,paid,1,2024-01-01\nb,Ünal,paid,1,2024-01-01\n".encode() + b"c,\xff,paid,1,2024-01-01\n")
+    shop.run()
+    assert [row[:2] for row in bronze(shop)[-2:]] == [("a", "Zoë"), ("b", "Ünal")]
+    assert reasons(shop) == [(1104, "not UTF-8 at position 3")]
+
+
+def test_h1_windows_letters_that_come_late_are_read_as_such(shop: Shop) -> None:
+    plain = "".join(f"{n},{'x' * 990},paid,1,2024-01-01\n" for n in range(1100))
+    shop.drop("orders.csv", f"{HEADER}\n{plain}a,Zoë,paid,1,2024-01-01\n".encode("cp1252"))
+    shop.run()
+    assert bronze(shop)[-1][:2] == ("a", "Zoë") and shop.quarantine() == []
+
+
+@pytest.mark.parametrize("first", ["", "   \n"], ids=["at the end", "before the header"])
+def test_a_line_of_blanks_only_is_a_blank_line(shop: Shop, first: str) -> None:
+    shop.drop("orders.csv", f"{first}{HEADER}\n{ROW}\n   \n \t\n")
+    shop.run()
+    assert shop.quarantine() == [] and balanced(shop)
+    assert shop.warehouse("SELECT lines, blank_lines, bronze_rows FROM ledger.files") == [(5, 3, 1) if first else (4, 2, 1)]
+
+
+def test_a_long_line_is_set_aside_by_the_fast_reader_too(shop: Shop) -> None:
+    shop.environ["GOLDFEED_MAX_LINE_BYTES"] = "100B"
+    shop.drop_orders("orders.csv", f"2,{'x' * 200},paid,1,2024-01-01", ROW)
+    shop.run()
+    assert reasons(shop) == [(2, "longer than max_line_bytes")] and len(bronze(shop)) == 1
+
+
+def test_where_all_is_quoted_a_line_with_two_broken_quotes_is_shown_as_itself(shop: Shop) -> None:
+    """DuckDB gives the line before as its text."""
+    shop.drop_orders("orders.csv", '"1","a","paid","1","2024-01-01"', '"2","b"x,"pa"id,"1","2024-01-01"', '"3","c","paid","1","2024-01-01"')
+    shop.run()
+    broken = ("orders", 3, "text after a closing quote, or a quote never closed", '"2","b"x,"pa"id,"1","2024-01-01"')
+    assert shop.quarantine() == [broken] and [row[0] for row in bronze(shop)] == ["1", "3"]
+
+
+def test_where_all_is_quoted_a_broken_quote_makes_no_row_that_nobody_wrote(shop: Shop) -> None:
+    """DuckDB takes the end of the first line and the beginning of the second for one row, and the count is right."""
+    shop.write("sql/bronze/orders.yml", 'files: "*.csv"\ncolumns:\n  order_id: {type: varchar}\n  status: {type: varchar}\n  amount: {type: varchar}\n')
+    shop.write("sql/silver/orders.sql", "/* ---\ndescription: x\n--- */\nSELECT order_id, status, 1 AS amount FROM bronze.orders\n")
+    shop.drop("orders.csv", 'order_id,status,amount\n"a,"a","a\nk,"a,b",k\n')
+    shop.run()
+    assert bronze(shop, "order_id, status, amount") == [("k", "a,b", "k")] and [line for line, _ in reasons(shop)] == [2]
+
+
 def test_h1_nul_bytes_and_long_lines_are_set_aside_alone(shop: Shop) -> None:
     shop.environ["GOLDFEED_MAX_LINE_BYTES"] = "100B"
     shop.drop("orders.csv", f"{HEADER}\n1,a\0b,paid,1,2024-01-01\n2,{'x' * 200},paid,1,2024-01-01\n{ROW}\n")
@@ -263,6 +311,13 @@ def test_on_error_null_keeps_the_row(shop: Shop) -> None:
         ('"decimal(18,2)", format: decimal_comma', '"1.234,50"', Decimal("1234.50")),
         ('"decimal(18,2)", format: decimal_comma', '"12,90 EUR"', Decimal("12.90")),
         ('"decimal(18,2)", format: [decimal_point, decimal_comma]', "1.234", None),
+        ('"decimal(18,2)", format: [decimal_point, decimal_comma]', '"1,230"', None),
+        ('"decimal(18,3)", format: [decimal_point, decimal_comma]', '"1,234"', None),
+        ('"decimal(18,3)", format: [decimal_comma, decimal_point]', "0.234", Decimal("0.234")),
+        ('"decimal(18,3)", format: [decimal_point, decimal_comma]', "1.234.567", Decimal("1234567.000")),
+        ('"decimal(18,3)", format: decimal_comma', "1.234", Decimal("1234.000")),
+        ("integer, format: decimal_comma", "1.000", 1000), ("integer, format: [decimal_point, decimal_comma]", "1.000", None),
+        ("double, format: decimal_comma", "1.234", 1234.0), ("double, format: [decimal_point, decimal_comma]", "1.234", None),
         ("double", "1e309", None), ("double", "NaN", None), ("date", "2024-02-29", datetime(2024, 2, 29).date()), ("date", "2023-02-29", None),
         ("date", "0000-01-01", None), ("date", "9999-12-31", datetime(9999, 12, 31).date()), ("timestamp", "infinity", None),
         ("timestamp", "2024-01-01 00:00+02", datetime(2023, 12, 31, 22)), ("timestamp", "2024-01-01T10:00:00Z", datetime(2024, 1, 1, 10)),
@@ -330,6 +385,15 @@ def test_i1_a_file_counts_once_whatever_its_name_and_packing(shop: Shop) -> None
     assert "orders_again.csv.gz is a duplicate of a file taken before" in shop.run().notes
     assert len(bronze(shop)) == 1
     assert shop.warehouse("SELECT outcome, count(*) FROM ledger.deliveries GROUP BY 1 ORDER BY 1") == [("duplicate", 3), ("loaded", 1)]
+
+
+def test_i1_the_same_content_for_another_source_is_refused_with_the_reason(shop: Shop) -> None:
+    shop.write("sql/bronze/others.yml", ORDERS_YML.replace("orders*", "others*"))
+    for name in ("orders.csv", "others.csv"):
+        shop.drop_orders(name, ROW)
+        shop.run()
+    assert "its content is that of orders.csv, which came in as orders, and a content counts once" in rejection(shop, "others.csv")
+    assert len(bronze(shop)) == 1 and shop.run().status == "nothing_to_do"
 
 
 def test_i1_the_same_name_with_new_bytes_is_a_new_version_of_the_file(shop: Shop) -> None:

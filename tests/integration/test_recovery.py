@@ -190,5 +190,5 @@ def test_a_damaged_warehouse_says_how_to_rebuild_it(shop: Shop) -> None:
     file.write_bytes(b"x" * 5000)
     done = shop.cli("run")
     assert done.returncode == 1
-    assert "the warehouse file cannot be opened; move it away and type `goldfeed run --from-archive`" in done.stderr
+    assert "the warehouse file cannot be opened; move it and its .wal away and type `goldfeed run --from-archive`" in done.stderr
     assert file.read_bytes() == b"x" * 5000

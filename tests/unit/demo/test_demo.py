@@ -84,6 +84,14 @@ def test_writing_again_overwrites_and_leaves_no_part_files(tmp_path: Path) -> No
     assert not [name for name in before if name.endswith(".part")]
 
 
+def test_drops_of_another_shop_are_not_mixed_with(tmp_path: Path) -> None:
+    write_shop(tmp_path, orders=20, days=2, seed=1)
+    before = sorted((path, path.read_bytes()) for path in tmp_path.rglob("*") if path.is_file())
+    with pytest.raises(ValueError, match="holds drops of another shop; run them first, or empty the folder"):
+        write_shop(tmp_path, orders=20, days=2, seed=2)
+    assert sorted((path, path.read_bytes()) for path in tmp_path.rglob("*") if path.is_file()) == before
+
+
 def test_a_clean_shop_has_no_quarantined_rows(tmp_path: Path) -> None:
     assert set(truth_of(shop(tmp_path))["quarantined"].values()) == {0}
 
