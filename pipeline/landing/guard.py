@@ -222,14 +222,21 @@ def plain_chunks(path: Path) -> Iterator[bytes]:
             yield data
 
 
+def _short(name: str) -> str:
+    """A path whose last part leaves room for `.error.txt` and a number: a name may have 255 bytes."""
+    folder, slash, last = name.rpartition("/")
+    return folder + slash + os.fsdecode(os.fsencode(last)[:230])
+
+
 def reject(found: FoundFile, folder: Path, error: FileRejected) -> None:
     """Move a file to rejected/ with the reason beside it; the reason is written first, nothing is overwritten."""
-    target = folder / found.name
+    name = _short(found.name)
+    target = folder / name
     target.parent.mkdir(parents=True, exist_ok=True)
     number = 1
     while target.exists():
         number += 1
-        target = folder / f"{found.name}.{number}"
+        target = folder / f"{name}.{number}"
     reason = target.parent / f"{target.name}.error.txt"
     reason.write_text(f"{found.name}: {error.sentence()}\n", encoding="utf-8")
     os.replace(found.path, target)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 20
 MANY = 50_000  # empty lines, or lines with a broken quote, up to which a file is still patched and read fast
+UNBROKEN = 64 << 20  # bytes without a line end after which nobody reads on: a line must fit in memory
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _NO_CSV = (
@@ -50,6 +51,7 @@ class Facts:
     pairs: int = 0
     quotes: int = 0
     nul: bool = False
+    unbroken: int = 0
     blanks: list[int] = field(default_factory=list)
     utf8: bool = True
     head: bytes = b""
@@ -158,7 +160,11 @@ def _count(facts: Facts, data: bytes) -> None:
     if b"\n\n" in data or b"\n\r\n" in data or data[:2].lstrip(b"\r")[:1] == b"\n":
         _note_blanks(facts, data)
     facts.size += len(data)
-    facts.newlines += data.count(b"\n")
+    newlines = data.count(b"\n")
+    facts.newlines += newlines
+    facts.unbroken = 0 if newlines or b"\r" in data else facts.unbroken + len(data)
+    if facts.unbroken > UNBROKEN:
+        raise FileRejected("it has 64 MB without a line end", do="deliver it again, as CSV")
     if b"\r" in data or facts.last == b"\r":
         facts.returns += data.count(b"\r")
         facts.pairs += data.count(b"\r\n") + (1 if facts.last == b"\r" and data[:1] == b"\n" else 0)

@@ -18,7 +18,7 @@ _UNFINISHED = (".tmp", ".part")
 
 @dataclass(frozen=True)
 class FoundFile:
-    """A file under landing/. `name` is its path below landing/, with `/`; `modified_ns` since 1970."""
+    """A file under landing/. `name` is its path below landing/, with `/`, as text; `modified_ns` since 1970."""
 
     path: Path
     name: str
@@ -83,9 +83,18 @@ def _walk(folder: Path, prefix: str) -> Iterator[FoundFile]:
         except FileNotFoundError:
             continue
         if stat.S_ISDIR(info.st_mode):
-            yield from _walk(folder / entry.name, f"{prefix}{entry.name}/")
+            yield from _walk(folder / entry.name, f"{prefix}{as_text(entry.name)}/")
         elif stat.S_ISREG(info.st_mode):
-            yield FoundFile(folder / entry.name, prefix + entry.name, info.st_size, info.st_mtime_ns)
+            yield FoundFile(folder / entry.name, prefix + as_text(entry.name), info.st_size, info.st_mtime_ns)
+
+
+def as_text(name: str) -> str:
+    """A name as the ledger can hold it: bytes that are not UTF-8 as escapes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(name).decode("utf-8", "backslashreplace")
+    return name
 
 
 def settled(files: Sequence[FoundFile], settle_seconds: float, clock: Clock) -> tuple[list[FoundFile], list[FoundFile]]:

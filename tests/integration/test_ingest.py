@@ -153,6 +153,25 @@ def test_h3_limits_reject_bombs_and_giants(shop: Shop) -> None:
     assert "it has 60 columns, more than max_columns" in rejection(shop, "orders_wide.csv")
 
 
+def test_h4_a_huge_file_without_a_line_end_is_rejected_before_it_is_read(shop: Shop) -> None:
+    """Ten sparse gigabytes, and a header with a hole behind it."""
+    for name, head in (("orders_sparse.csv", ""), ("orders_hole.csv", HEADER + "\n")):
+        with open(shop.drop(name, head), "r+b") as file:
+            file.truncate(10_000_000_000)
+    shop.run()
+    assert "it has 64 MB without a line end" in rejection(shop, "orders_sparse.csv")
+    assert "it has 64 MB without a line end" in rejection(shop, "orders_hole.csv")
+
+
+def test_h5_a_bad_file_with_the_longest_name_there_is_stops_nothing(shop: Shop) -> None:
+    shop.drop("orders" + "x" * 245 + ".csv", "<html>")
+    shop.drop("ordersé" + "é" * 121 + "y.csv", "<html>")
+    shop.drop_orders("orders.csv", ROW)
+    assert shop.run().status == "succeeded" and len(bronze(shop)) == 1
+    names = [path.name for path in (shop.home / "rejected").iterdir()]
+    assert len(names) == 4 and sum(name.endswith(".error.txt") for name in names) == 2
+
+
 # ---------------------------------------------------------------- bytes and lines
 GOOD = f"{HEADER}\n1,Zoë,paid,1.50,2024-01-01\n2,Ünal,paid,2.50,2024-01-02\n"
 
@@ -337,10 +356,14 @@ def test_h10_a_value_is_what_it_says_or_is_set_aside_never_rounded_or_guessed(sh
 # ---------------------------------------------------------------- names, places, time
 def test_h5_odd_names_are_read_as_names_and_nothing_else(shop: Shop) -> None:
     names = ["orders[1].csv", "orders'; DROP TABLE x;--.csv", 'orders".csv', "orders *?.csv", "orders\nbreak.csv", "ordersé.csv", "orders" + "x" * 200 + ".csv"]
+    names += [os.fsdecode(b"orders\xff.csv"), "orders -rf.csv", "orders$(touch x)`id`.csv", "orders\\.csv", "orders\x1b[31m.csv", "orders\u202egpj.csv", "\u043erders.csv"]
     for number, name in enumerate(names):
         shop.drop_orders(name, ROW.replace("1,c", f"{number},c"))
     shop.run()
-    assert len(bronze(shop)) == len(names) and shop.cli("status").returncode == 0
+    assert len(bronze(shop)) == len(names) - 1 and [path.name for path in (shop.home / "landing").iterdir()] == names[-1:]  # a Cyrillic o
+    done = shop.cli("status")
+    assert done.returncode == 0 and "matches no source: \u043erders.csv" in done.stdout
+    assert (r"orders\xff.csv",) in shop.warehouse("SELECT path FROM ledger.files")
 
 
 def test_h5_links_pipes_and_unfinished_files_are_never_touched(shop: Shop) -> None:
