@@ -22,9 +22,9 @@ from pipeline.project.cut import narrowed_to, without_idle_ctes
 from pipeline.project.masks import MASKS
 from pipeline.project.model import Model
 from pipeline.project.narrow import DELETED
-from pipeline.project.scopes import Columns
+from pipeline.project.scopes import Columns, tables_in
 from pipeline.project.source import LINEAGE
-from pipeline.project.touches import read_aside, touches_of
+from pipeline.project.touches import touches_of
 
 _LINEAGE = {*LINEAGE, DELETED}
 _UNSTEADY = (exp.CurrentDate, exp.CurrentTimestamp, exp.CurrentTime, exp.Rand, exp.Uuid)
@@ -36,7 +36,7 @@ class Narrowing:
     """What a model's SQL shows.
 
     `by`: the columns of the key that rows can be told apart by, mostly all. `touches`: for each input, the SELECTs that give the touched keys from its
-    changed rows. `blind`: inputs whose changes touch nobody knows what, each
+    changed rows; `since`: statements that set the variables which these ask for. `blind`: inputs whose changes touch nobody knows what, each
     with the reason. `narrowed`: the model's SELECT for the keys in the table
     `touched`. `whole`: inputs that it reads from end to end all the same.
     `used`: the columns of each input that the SQL names; a change of others changes nothing.
@@ -44,6 +44,7 @@ class Narrowing:
 
     by: list[str] = field(default_factory=list)
     touches: dict[str, list[str]] = field(default_factory=dict)
+    since: dict[str, list[str]] = field(default_factory=dict)
     blind: dict[str, str] = field(default_factory=dict)
     narrowed: str = ""
     whole: set[str] = field(default_factory=set)
@@ -85,7 +86,9 @@ def _read(model: Model, columns: Columns) -> Narrowing:
             found.blind.setdefault(touch.table, touch.reason)
         elif touch.select is not None:
             found.touches.setdefault(touch.table, []).append(touch.select.sql("duckdb"))
-    for table in read_aside(query):
+            if touch.since:
+                found.since.setdefault(touch.table, []).append(touch.since)
+    for table in _read_aside(query):
         found.blind.setdefault(table, "a sub-query inside an expression reads it")
     if set(model.inputs) <= set(found.blind):
         raise NotNarrowable(found.blind[model.inputs[0]], where=model.name)
@@ -156,3 +159,19 @@ def _check_steady(query: exp.Query) -> None:
             raise NotNarrowable(f"{call.name}() may be an aggregate")
     if any(part.args.get("recursive") for part in query.find_all(exp.With)):
         raise NotNarrowable("it has WITH RECURSIVE")
+
+
+def _read_aside(query: exp.Query) -> set[str]:
+    """Tables read by sub-queries inside expressions."""
+    ctes = {cte.alias: cte.this for cte in query.find_all(exp.CTE)}
+    found: set[str] = set()
+    for inner in query.find_all(exp.Subquery, exp.Exists, exp.In):
+        if isinstance(inner, exp.In):
+            nested = inner.args.get("query")
+        elif isinstance(inner, exp.Subquery) and isinstance(inner.parent, exp.From | exp.Join | exp.SetOperation):
+            nested = None
+        else:
+            nested = inner
+        if nested is not None:
+            found |= tables_in(nested, ctes)
+    return found

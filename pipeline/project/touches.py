@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
 from pipeline.errors import NotNarrowable
 from pipeline.project.scopes import Part, Scope, constant, open_scope, tables_in
+from pipeline.project.since import Span, span_of
 
 
 def changed_name(table: str) -> str:
@@ -33,11 +34,15 @@ def ever_name(table: str) -> str:
 
 @dataclass(frozen=True)
 class Touch:
-    """The values of some output columns that changed rows of a table touch, or why they cannot be known."""
+    """The values of some output columns that changed rows of a table touch, or why they cannot be known.
+
+    `since`: a statement to run before, which sets a variable that the SELECT asks for.
+    """
 
     table: str
     select: exp.Query | None = None
     reason: str = ""
+    since: str = ""
 
 
 def touches_of(query: exp.Query, ctes: Mapping[str, exp.Query], wanted: Sequence[str]) -> Iterator[Touch]:
@@ -69,7 +74,7 @@ def _touches_by(scope: Scope, part: Part, wanted: Sequence[str]) -> Iterator[Tou
     if part.table is not None:
         sharp = _rematched(scope, part, wanted)
         if sharp is not None:
-            yield Touch(part.table, sharp)
+            yield sharp
         else:
             yield _touch(scope, part, part.table, _relation(changed_name(part.table), part.alias), None, wanted)
         return
@@ -79,14 +84,15 @@ def _touches_by(scope: Scope, part: Part, wanted: Sequence[str]) -> Iterator[Tou
         if touch.select is None:
             yield touch
         else:
-            yield _touch(scope, part, touch.table, touch.select.subquery(part.alias), set(needed), wanted)
+            outer = _touch(scope, part, touch.table, touch.select.subquery(part.alias), set(needed), wanted)
+            yield replace(outer, since=touch.since)
 
 
 def _relation(name: str, alias: str) -> exp.Table:
     return exp.to_table(f'temp."{name}"', alias=alias, dialect="duckdb")
 
 
-def _rematched(scope: Scope, part: Part, wanted: Sequence[str]) -> exp.Query | None:
+def _rematched(scope: Scope, part: Part, wanted: Sequence[str]) -> Touch | None:
     """The keys of the rows that a joined table's changed rows match otherwise than before; None if that is not shown.
 
     A version of a customer that ends today matches the orders of last year as it did before: they are not
@@ -106,7 +112,10 @@ def _rematched(scope: Scope, part: Part, wanted: Sequence[str]) -> exp.Query | N
         return None
     try:
         order = scope.way(part.alias, others)
-        sides = [_matched(scope, part, order, outputs, on, name) for name in (went_name, came_name)]
+        said = [column for table, column in _named(scope, [part.alias], on, part.alias) if table == part.alias]
+        span = span_of(on, part.alias, said, came_name(part.table or ""), went_name(part.table or ""))
+        span = span if span and scope.parts[span.owner].table else None
+        sides = [_matched(scope, part, order, outputs, on, name, span) for name in (went_name, came_name)]
     except NotNarrowable:
         return None
     names = [exp.column(name, quoted=True) for name in wanted]
@@ -119,7 +128,18 @@ def _rematched(scope: Scope, part: Part, wanted: Sequence[str]) -> exp.Query | N
     query = exp.union(*either, distinct=True)
     for name, side in zip(("_before", "_after"), sides, strict=True):
         query = query.with_(name, as_=side, materialized=True)
-    return exp.select(*(name.copy() for name in names)).from_(query.subquery("_rematched"))
+    found = exp.select(*(name.copy() for name in names)).from_(query.subquery("_rematched"))
+    return Touch(part.table or "", found, since=span.statement if span else "")
+
+
+def _named(scope: Scope, order: Sequence[str], on: exp.Expr, alias: str) -> set[tuple[str, str]]:
+    """(source, column) of some sources that the SELECT names, those of one source only outside its join."""
+    inside = {id(column) for column in on.find_all(exp.Column)}
+    return {
+        (column.table, column.name)
+        for column in scope.select.find_all(exp.Column)
+        if column.table in order and not (column.table == alias and id(column) in inside)
+    }
 
 
 def _matched(
@@ -129,16 +149,11 @@ def _matched(
     outputs: Mapping[str, exp.Expr],
     on: exp.Expr,
     name: Callable[[str], str],
+    span: Span | None,
 ) -> exp.Select:
     """The other tables' rows with the rows of one side of a change that they are joined to."""
-    inside = {id(column) for column in on.find_all(exp.Column)}
-    named = {
-        (column.table, column.name)
-        for column in scope.select.find_all(exp.Column)
-        if column.table in order and not (column.table == part.alias and id(column) in inside)
-    }
     values = [value.copy().as_(key, quoted=True) for key, value in outputs.items()]
-    for number, (table, column) in enumerate(sorted(named)):
+    for number, (table, column) in enumerate(sorted(_named(scope, order, on, part.alias))):
         values.append(exp.column(column, table=table, quoted=True).as_(f"_{number}"))
     select = exp.select(*values).from_(_relation(name(part.table or ""), part.alias))
     joined = [part.alias]
@@ -146,18 +161,36 @@ def _matched(
         if alias != part.alias:
             conditions = _conditions(scope, alias, joined, part.alias, None)
             source = _ever(scope, alias)
+            if span and alias == span.owner:
+                source = _since(source, span)
             if len(joined) == 1:  # the engine cannot guess how few rows are left, and joins the others first
-                source = _reached(source, alias, part, conditions)
+                source = _reached(scope, source, alias, part, conditions, span)
             select = select.join(source, on=exp.and_(*conditions), join_type="inner")
             joined.append(alias)
     return select.where(on.copy())
 
 
-def _reached(source: exp.Expr, alias: str, part: Part, conditions: Sequence[exp.Expr]) -> exp.Subquery:
-    """The rows of a source that changed rows reach."""
-    rows = exp.select(exp.Column(this=exp.Star(), table=exp.to_identifier(alias, quoted=True))).from_(source)
+def _since(source: exp.Expr, span: Span) -> exp.Subquery:
+    """The rows of the range's source that changed rows can match otherwise than before."""
+    late = exp.GTE(this=span.value.copy(), expression=span.since)
+    return _all(span.owner).from_(source).where(late).subquery(span.owner)
+
+
+def _all(alias: str) -> exp.Select:
+    return exp.select(exp.Column(this=exp.Star(), table=exp.to_identifier(alias, quoted=True)))
+
+
+def _reached(
+    scope: Scope, source: exp.Expr, alias: str, part: Part, conditions: Sequence[exp.Expr], span: Span | None
+) -> exp.Subquery:
+    """The rows of a source that changed rows reach, and the range's source too if it is joined to this one."""
     changed = _relation(changed_name(part.table or ""), part.alias)
-    return rows.join(changed, on=exp.and_(*(c.copy() for c in conditions)), join_type="semi").subquery(alias)
+    rows = _all(alias).from_(source).join(changed, on=exp.and_(*(c.copy() for c in conditions)), join_type="semi")
+    if span and span.owner != alias and any({one.table, two.table} == {alias, span.owner} for one, two in scope.pairs):
+        late = _since(_ever(scope, span.owner), span)
+        on = exp.and_(*_conditions(scope, span.owner, [alias], part.alias, None))
+        rows = rows.join(late, on=on, join_type="semi")
+    return rows.subquery(alias)
 
 
 def _needed(scope: Scope, alias: str, wanted: Sequence[str]) -> list[str]:
@@ -255,20 +288,4 @@ def _renamed(touch: Touch, names: Sequence[str], wanted: Sequence[str]) -> Touch
     if touch.select is None or list(names) == list(wanted):
         return touch
     values = [exp.column(name, quoted=True).as_(new, quoted=True) for name, new in zip(names, wanted, strict=True)]
-    return Touch(touch.table, exp.select(*values).from_(touch.select.subquery("branch")))
-
-
-def read_aside(query: exp.Query) -> set[str]:
-    """Tables read by sub-queries inside expressions."""
-    ctes = {cte.alias: cte.this for cte in query.find_all(exp.CTE)}
-    found: set[str] = set()
-    for inner in query.find_all(exp.Subquery, exp.Exists, exp.In):
-        if isinstance(inner, exp.In):
-            nested = inner.args.get("query")
-        elif isinstance(inner, exp.Subquery) and isinstance(inner.parent, exp.From | exp.Join | exp.SetOperation):
-            nested = None
-        else:
-            nested = inner
-        if nested is not None:
-            found |= tables_in(nested, ctes)
-    return found
+    return Touch(touch.table, exp.select(*values).from_(touch.select.subquery("branch")), since=touch.since)

@@ -23,10 +23,11 @@ def profile(run: Run, table: str, rows: int, where: str = "true") -> None:
     """
     layer, _, name = table.partition(".")
     columns = {key: kind for key, kind in run.database.columns(layer, name).items() if not key.startswith("_")}
-    wanted = [("rows", "", "count(*)"), *_measures(run, columns, rows)]
+    source = f"{table_name(table)} WHERE {where}"
+    wanted = [("rows", "", "count(*)"), *_measures(run, columns, rows, source)]
     found = run.database.rows(
         f"SELECT {', '.join(f'CAST({expression} AS DOUBLE)' for _, _, expression in wanted)} "
-        f"FROM {table_name(table)} WHERE {where}"
+        f"FROM {source}"
     )[0]
     held = [
         (run.run_id, table, measure, column, value, run.now)
@@ -36,13 +37,16 @@ def profile(run: Run, table: str, rows: int, where: str = "true") -> None:
     run.database.insert_many("INSERT INTO ledger.profiles SELECT * FROM", None, held)
 
 
-def _measures(run: Run, columns: dict[str, str], rows: int) -> Iterator[tuple[str, str, str]]:
-    """(measure, column, expression); the whole is one pass over the table."""
+def _measures(run: Run, columns: dict[str, str], rows: int, source: str) -> Iterator[tuple[str, str, str]]:
+    """(measure, column, expression); the whole is one pass over the table, or a look at its zone maps if it is large."""
     now = run.now.replace(tzinfo=UTC).timestamp()
     for column, kind in columns.items():
         name = quoted(column)
         if kind in ("TIMESTAMP", "DATE"):
-            yield "age", column, f"({now} - epoch(max({name}) FILTER (isfinite({name})))) / 3600"
+            newest = f"max({name}) FILTER (isfinite({name}))"
+            if rows > _COUNTED:
+                newest = f"(SELECT max({name}) FROM {source} AND {name} < {kind} 'infinity' AND {name} > {kind} '-infinity')"
+            yield "age", column, f"({now} - epoch({newest})) / 3600"
         if rows > _COUNTED:
             continue
         yield "nulls", column, f"1 - count({name}) / nullif(count(*), 0)"

@@ -17,6 +17,7 @@ from pipeline.project.personal import check_told, marks
 from pipeline.published import file_hash, known_damage, sync
 from pipeline.sql import columns_list, literal, quoted, table_name
 from pipeline.steps.context import Run
+from pipeline.steps.kinds.whole import REWRITTEN
 from pipeline.warehouse.changes import touched_keys
 from pipeline.warehouse.database import Database
 from pipeline.warehouse.ledger import TableState, files_since
@@ -32,8 +33,11 @@ class Part:
     low: Any
     high: Any
 
-    def where(self, column: str) -> tuple[str, list[Any]]:
-        """A condition and its values; rows without a key are in the last part."""
+    def where(self, column: str, blanks: bool) -> tuple[str, list[Any]]:
+        """A condition and its values; rows without a key, if there are any, are in the last part.
+
+        A condition with OR would have the engine read the table from end to end, so it is left out where it can be.
+        """
         name, terms, values = quoted(column), [], []
         if self.low is not None:
             terms.append(f"{name} >= ?")
@@ -42,7 +46,7 @@ class Part:
             terms.append(f"{name} < ?")
             values.append(self.high)
         text = " AND ".join(terms) or "true"
-        return (text if self.high is not None else f"({text} OR {name} IS NULL)"), values
+        return (f"({text} OR {name} IS NULL)" if blanks and self.high is None else text), values
 
 
 def write_table(
@@ -122,7 +126,6 @@ def _parts(
     run: Run, model: Model, state: TableState, last: dict[str, Any] | None, before: dict[str, Any] | None
 ) -> list[tuple[Part, dict[str, Any] | None]]:
     """Each part, with its file of the last version if no row of it has changed since."""
-    column = model.header.key[0]
     touched = _touched(run, model, state, last, before)
     if touched is None or before is None:
         return [(part, None) for part in _cut(run, model, Part(None, None), state.kept)]
@@ -132,7 +135,7 @@ def _parts(
         if number not in touched:
             found.append((part, file))
             continue
-        where, values = part.where(column)
+        where, values = _within(run, model, part)
         rows = int(run.database.value(f"SELECT count(*) FROM {table_name(model.name)} WHERE {where}", values))
         found += [(piece, None) for piece in _cut(run, model, part, rows)]
     return found
@@ -167,6 +170,13 @@ def _touched(
     return {int(row[0]) for row in run.database.rows(f"SELECT DISTINCT {place} FROM ({keys})", highs)}
 
 
+def _within(run: Run, model: Model, part: Part) -> tuple[str, list[Any]]:
+    """The condition of a part's rows, and its values."""
+    column = model.header.key[0]
+    blank = f"SELECT count(*) FROM {table_name(model.name)} WHERE {quoted(column)} IS NULL"
+    return part.where(column, part.high is None and bool(run.database.value(blank)))
+
+
 def _cut(run: Run, model: Model, part: Part, rows: int) -> list[Part]:
     """Cut a part of more than twice the wanted size into pieces of about that size, by a sample of its keys."""
     size = run.project.settings.part_rows
@@ -174,7 +184,7 @@ def _cut(run: Run, model: Model, part: Part, rows: int) -> list[Part]:
     if rows <= 2 * size:
         return [part]
     column = quoted(model.header.key[0])
-    where, values = part.where(model.header.key[0])
+    where, values = _within(run, model, part)
     share = min(100.0, 100.0 * _SAMPLE / rows)
     shares = [number / pieces for number in range(1, pieces)]
     cuts = run.database.value(
@@ -191,7 +201,7 @@ def _write(run: Run, model: Model, state: TableState, part: Part, beside: Path, 
     database, path = run.database, beside / name
     where, values = "true", list[Any]()
     if part != Part(None, None):
-        where, values = part.where(model.header.key[0])
+        where, values = _within(run, model, part)
     order = "" if _in_order(model, state) else f" ORDER BY {columns_list(model.header.key)}"
     rows_of = f"SELECT * FROM {table_name(model.name)} WHERE {where}{order}"
     database.run(f"COPY ({rows_of}) TO {literal(str(path))} {_FORMAT}", values)
@@ -209,7 +219,8 @@ def _write(run: Run, model: Model, state: TableState, part: Part, beside: Path, 
 
 def _in_order(model: Model, state: TableState) -> bool:
     """Whether the table lies in key order, as it does when it was last written whole; without a key any order is right."""
-    return not model.header.key or model.header.kind == "full" or (state.version == 1 and model.header.kind != "view")
+    rewritten = model.header.kind == "full" and state.kept <= REWRITTEN
+    return not model.header.key or rewritten or (state.version == 1 and model.header.kind != "view")
 
 
 def _link(run: Run, version: str, files: Sequence[dict[str, Any]], beside: Path) -> None:

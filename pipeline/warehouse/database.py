@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from pipeline.errors import GoldfeedError, PermanentError, TransientError, UsageError, WarehouseBusy
-from pipeline.settings import Settings
+from pipeline.settings import Settings, bytes_of
 from pipeline.warehouse.masks import install, key_id, token_key
 
 MINIMUM = (2, 0, 0)
@@ -135,6 +135,16 @@ class Database:
             yield
         finally:
             self.run("SET preserve_insertion_order = false")
+
+    @contextmanager
+    def giving_way(self, limit: str) -> Iterator[None]:
+        """Half of the engine's memory for something else that works in this process; what it holds goes to disk."""
+        with suppress(TransientError):  # other tables are being built, and need it
+            self.run(f"SET memory_limit = '{bytes_of(limit) // 2_000_000}MB'")
+        try:
+            yield
+        finally:
+            self.run(f"SET memory_limit = '{limit}'")
 
     def checkpoint(self) -> None:
         """Write everything to the file: after each schema change (DESIGN.md, duckdb#22124)."""

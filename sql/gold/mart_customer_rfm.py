@@ -6,7 +6,6 @@ key: [customer_id]
 columns:
   customer_id:     The shop's number of the customer
   last_order_date: Day of the last order that was not canceled
-  recency_days:    Days from that order to the last order of all
   frequency:       Orders that were not canceled
   monetary:        Their items plus freight
   recency_score:   5 for the fifth of the customers who bought last
@@ -19,13 +18,14 @@ columns:
 import polars as pl
 
 
-def model(fact_customer_totals: pl.LazyFrame, mart_daily_kpis: pl.LazyFrame) -> pl.LazyFrame:
-    """One row per customer with orders that were not canceled; unknown customers are left out."""
-    last_day = mart_daily_kpis.filter(pl.col("orders") > 0).select(pl.col("order_date").max().alias("last_day"))
-    scored = fact_customer_totals.join(last_day, how="cross").select(
+def model(fact_customer_totals: pl.LazyFrame) -> pl.LazyFrame:
+    """One row per customer with orders that were not canceled; unknown customers are left out.
+
+    No column counts the days up to today: a customer whose scores stay keeps his row, and a day costs the day.
+    """
+    scored = fact_customer_totals.select(
         "customer_id",
         "last_order_date",
-        (pl.col("last_day") - pl.col("last_order_date")).dt.total_days().cast(pl.Int32).alias("recency_days"),
         "frequency",
         "monetary",
         fifth(pl.col("last_order_date")).alias("recency_score"),

@@ -96,6 +96,8 @@ def _find_touched(run: Run, model: Model, state: TableState, found: Narrowing, c
     database = run.database
     for name in model.inputs:
         _show_ever(database, name, changes.get(name))
+    for statement in [one for name in changes for one in found.since.get(name, [])]:
+        database.run(statement)
     selects = [select for name in changes for select in found.touches.get(name, [])]
     if not selects:
         return 0

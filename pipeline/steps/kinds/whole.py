@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pipeline.errors import PermanentError
 from pipeline.project.model import Model
-from pipeline.sql import literal, table_name
+from pipeline.sql import columns_list, literal, quoted, table_name
 from pipeline.steps.context import Run
 from pipeline.steps.kinds.common import (
     ADDED,
@@ -22,6 +22,7 @@ from pipeline.steps.kinds.common import (
     count,
     give_keys,
     reasons,
+    same_key,
     sorted_by_key,
     target,
     unknown_member,
@@ -32,7 +33,9 @@ from pipeline.warehouse.ledger import TableState
 from pipeline.warehouse.quarantine import set_aside_rows
 
 _OF_VALUES = ("InvalidOperationError", "ComputeError", "OutOfBoundsError")  # of Polars, when data do not fit
-_COMPARED = 1_000_000  # rows of a table that a rebuild is compared with
+_COMPARED = 1_000_000  # rows of a table that a rebuild is compared with, whatever the reason for it
+REWRITTEN = 50_000  # rows up to which a rebuilt table is simply written anew
+_FEW = 4  # at most one row in so many differs, or it is written anew
 
 
 class Compared(NamedTuple):
@@ -72,9 +75,9 @@ def _write_whole(run: Run, model: Model, query: str) -> None:
 
 
 def write_whole(run: Run, model: Model, state: TableState, query: str) -> Compared:
-    """Write the rows of a query as the table, unless they are those it has; tables of moderate size are compared."""
+    """Write the rows of a query as the table; of a table that is there already, only those that differ."""
     database = run.database
-    if not state.version or not 0 < state.kept <= _COMPARED:
+    if not state.kept or not _worth_comparing(model, state):
         _write_whole(run, model, query)
         return Compared(True, False)
     held = database.columns_of(target(model))
@@ -82,21 +85,67 @@ def write_whole(run: Run, model: Model, state: TableState, query: str) -> Compar
     try:
         if database.columns_of("temp.rebuilt") != held:
             found = Compared(True, False)
-        elif run.project.graph.watched(model.name):
-            found = _row_by_row(database, model)
+        elif _same_rows(database, target(model), "temp.rebuilt"):
+            return _nothing(database)
         else:
-            found = Compared(not _same_rows(database, target(model), "temp.rebuilt"), False)
-        if found.changed:
+            found = Compared(True, _differ(run, model, state, list(held)))
+        if not (found.known and _patch(run, model, state)):
             _write_whole(run, model, "SELECT * FROM temp.rebuilt")
     finally:
         database.run("DROP TABLE IF EXISTS temp.rebuilt")
     return found
 
 
-def _row_by_row(database: Database, model: Model) -> Compared:
-    for table, one, other in (("removed", target(model), "temp.rebuilt"), ("added", "temp.rebuilt", target(model))):
-        database.run(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT * FROM {one} EXCEPT ALL SELECT * FROM {other}")
-    return Compared(count(database, REMOVED) + count(database, ADDED) > 0, True)
+def _worth_comparing(model: Model, state: TableState) -> bool:
+    """Whether it is likely that most rows are as they were: not where the model has changed, unless that costs little."""
+    same_model = model.header.kind == "full" and state.fingerprint == model.fingerprint
+    return bool(state.version) and (state.kept <= _COMPARED or same_model)
+
+
+def _nothing(database: Database) -> Compared:
+    for table in (REMOVED, ADDED):
+        database.run(f"CREATE OR REPLACE TEMP TABLE {table} AS FROM temp.rebuilt LIMIT 0")
+    return Compared(False, True)
+
+
+def _differ(run: Run, model: Model, state: TableState, names: list[str]) -> bool:
+    """Leave the rows that went in temp.removed, those that came in temp.added. False where nobody gains by knowing."""
+    if not (run.project.graph.watched(model.name) or state.kept > REWRITTEN):
+        return False
+    database, columns = run.database, columns_list(names)
+    database.run(
+        f"CREATE OR REPLACE TEMP TABLE net AS SELECT {columns}, CAST(sum(_side) AS BIGINT) AS _net FROM ("
+        f"SELECT *, 1 AS _side FROM temp.rebuilt UNION ALL SELECT *, -1 AS _side FROM {target(model)}"
+        f") GROUP BY {columns} HAVING sum(_side) <> 0"
+    )
+    for table, sign in ((REMOVED, "-"), (ADDED, "")):
+        times = f"unnest(range({sign}_net))"  # a row that is there twice counts twice
+        database.run(
+            f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {columns} FROM (SELECT *, {times} FROM temp.net WHERE {sign}_net > 0)"
+        )
+    database.run("DROP TABLE temp.net")
+    return True
+
+
+def _patch(run: Run, model: Model, state: TableState) -> bool:
+    """Put the rows that differ in the place of those they replace, if they are few and a key tells them."""
+    database, key = run.database, model.header.key
+    many = count(database, REMOVED) + count(database, ADDED)
+    if not key or state.kept <= REWRITTEN or many * _FEW > state.kept:
+        return False
+    blank = " OR ".join(f"{quoted(name)} IS NULL" for name in key)
+    if database.value(f"SELECT count(*) FROM (FROM {REMOVED} UNION ALL FROM {ADDED}) WHERE {blank}"):
+        return False
+    same = same_key(key, "t", "d")
+    database.run(
+        f"CREATE OR REPLACE TEMP TABLE differing AS SELECT {columns_list(key)} FROM {REMOVED} "
+        f"UNION SELECT {columns_list(key)} FROM {ADDED}"
+    )
+    database.run(f"DELETE FROM {target(model)} t USING temp.differing d WHERE {same}")
+    database.run(
+        f"INSERT INTO {target(model)} SELECT t.* FROM temp.rebuilt t SEMI JOIN temp.differing d ON {same}{sorted_by_key(model)}"
+    )
+    return True
 
 
 def _same_rows(database: Database, one: str, other: str) -> bool:
@@ -149,7 +198,9 @@ def _from_polars(run: Run, model: Model, state: TableState) -> Built:
     folder.mkdir(parents=True)
     try:
         result = folder / "result.parquet"
-        _run_function(model, [_exported(run, name, folder) for name in model.inputs], result)
+        inputs = [_exported(run, name, folder) for name in model.inputs]
+        with run.database.giving_way(run.project.settings.memory_limit):
+            _run_function(model, inputs, result)
         return _written(run, model, state, f"SELECT * FROM read_parquet({literal(str(result))})")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
