@@ -62,7 +62,28 @@ def _only_touched(source: exp.Expr, alias: str, over: Mapping[str, exp.Expr]) ->
         exp.EQ(this=value.copy(), expression=exp.column(key, table="_keys", quoted=True)) for key, value in over.items()
     ]
     rows = exp.select(exp.Column(this=exp.Star(), table=exp.to_identifier(alias, quoted=True))).from_(source)
-    return rows.join(keys, on=exp.and_(*on), join_type="semi").subquery(alias)
+    rows = rows.join(keys, on=exp.and_(*on), join_type="semi")
+    for key, value in over.items():
+        if (began := _truncated(value)) is not None:
+            rows = rows.where(exp.GTE(this=began.copy(), expression=least(key)))
+    return rows.subquery(alias)
+
+
+def least_name(key: str) -> str:
+    """The variable with the least value of a touched key."""
+    return f"least {key}"
+
+
+def least(key: str) -> exp.Expr:
+    """It, in SQL: the engine knows it when it plans, and skips what lies before."""
+    return exp.func("getvariable", exp.Literal.string(least_name(key)), dialect="duckdb")
+
+
+def _truncated(value: exp.Expr) -> exp.Column | None:
+    """The time that a period is the beginning of (`date_trunc`, also as a date): it is not before the period's."""
+    inner = value.this if isinstance(value, exp.Cast) and value.to.this == exp.DType.DATE else value
+    found = inner.this if isinstance(inner, exp.DateTrunc | exp.TimestampTrunc) else None
+    return found if isinstance(found, exp.Column) else None
 
 
 def without_idle_ctes(query: exp.Query) -> exp.Query:

@@ -97,11 +97,11 @@ def _first_difference(
     there = exp.LTE(this=low.copy(), expression=high.copy()) if high else exp.Not(this=exp.Is(this=low.copy(), expression=exp.null()))
     steps = []
     for relation, sign in sides.items():
-        for end, step in ((low, sign), (high, -sign)):
+        for side, end in enumerate((low, high)):
             if end is not None:
                 row = [exp.column(name, table=alias, quoted=True).as_(key) for name, key in zip(same, keys, strict=True)]
-                row += [end.copy().as_("e"), exp.Literal.number(step).as_("s")]
+                row += [end.copy().as_("e"), exp.Literal.number(side).as_("side"), exp.Literal.number(sign).as_("s")]
                 source = exp.to_table(f'temp."{relation}"', alias=alias, dialect="duckdb")
                 steps.append(exp.select(*row).from_(source).where(there.copy()))
     net = exp.select("e").from_(exp.union(*steps, distinct=False).subquery("ends"))
-    return exp.select("min(e)").from_(net.group_by(*keys, "e").having("sum(s) <> 0").subquery("net"))
+    return exp.select("min(e)").from_(net.group_by(*keys, "e", "side").having("sum(s) <> 0").subquery("net"))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from pipeline.errors import NotNarrowable
-from pipeline.project.cut import TOUCHED
+from pipeline.project.cut import TOUCHED, least_name
 from pipeline.project.keys import Narrowing, narrowing
 from pipeline.project.model import Model
 from pipeline.project.touches import came_name, changed_name, ever_name, went_name
@@ -106,6 +106,9 @@ def _find_touched(run: Run, model: Model, state: TableState, found: Narrowing, c
     touched, blanks = database.rows(f"SELECT count(*), count(*) FILTER ({blank}) FROM temp.{TOUCHED}")[0]
     if blanks:
         raise NotNarrowable("a touched key is NULL")
+    for name in found.by:
+        least = f"SELECT min({quoted(name)}) FROM temp.{TOUCHED}"
+        database.run(f"SET VARIABLE {quoted(least_name(name))} = ({least})")
     if found.by == model.header.key and touched > 1000 and touched * 2 > state.kept:
         raise NotNarrowable("most of its keys are touched")
     return int(touched)
