@@ -1,8 +1,10 @@
-"""A day on top of a history: `python -m bench.one_day --orders 2000000 --orders 8000000`.
+"""The same day on top of histories of several lengths: `python -m bench.one_day --orders 2000000 --orders 8000000`.
 
-A shop with 5,500 orders a day; its last day, which touches about 1% of the
-orders of a year, comes alone. Prints what that day costs against the full run
-over the same history, and how it grows with the history.
+A shop with 5,000 orders a day; its last day, which touches about 1% of the
+orders of a year, comes alone. The histories end on the same day of the year,
+and as many customers move on it, so that it is the same day but for what lies
+before. Prints what it costs against the full run over the same history, and
+how it grows with the history.
 """
 
 from __future__ import annotations
@@ -16,17 +18,18 @@ from pathlib import Path
 from bench.common import WORK, Measured, measured, middle
 from pipeline.demo import write_shop
 
-START, A_DAY = date(2020, 1, 1), 5_000
+LAST, A_DAY = date(2024, 5, 19), 5_000
+MOVES = 1_200  # customers who move on the day: the demo shop's share of all of them grows with the history
 
 
 def drops(orders: int) -> tuple[Path, Path]:
     """(the history's files, the last day's files), made once."""
-    folder = WORK / f"history-{orders}"
+    folder = WORK / f"before-{LAST}-{orders}"
     days = orders // A_DAY
     if not (folder / "truth.json").exists():
         shutil.rmtree(folder, ignore_errors=True)
-        write_shop(folder, orders=orders, days=days, seed=5, dirty=0, start=START, odd_files=False)
-    return folder, _day(folder, START + timedelta(days=days - 1))
+        write_shop(folder, orders=orders, days=days, seed=5, dirty=0, start=LAST - timedelta(days=days - 1), odd_files=False)
+    return folder, _day(folder, LAST)
 
 
 def _day(folder: Path, day: date) -> Path:
@@ -40,7 +43,17 @@ def _day(folder: Path, day: date) -> Path:
             shutil.copytree(path, held / path.relative_to(folder))
         if date(year, month, number) >= day:
             shutil.rmtree(path)
+    for customers in held.rglob("customers_*.csv"):
+        _fewer_moves(customers, day)
     return held
+
+
+def _fewer_moves(path: Path, day: date) -> None:
+    """Leave all who sign up on the day, whom its orders need, and as many others as move."""
+    header, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    new = [line for line in lines if f",{day} " in line.rpartition(",")[0]]
+    moved = [line for line in lines if f",{day} " not in line.rpartition(",")[0]]
+    path.write_text("".join([header, *new, *moved[:MOVES]]), encoding="utf-8")
 
 
 def touched(day: Path) -> int:

@@ -139,12 +139,15 @@ class Database:
     @contextmanager
     def giving_way(self, limit: str) -> Iterator[None]:
         """Half of the engine's memory for something else that works in this process; what it holds goes to disk."""
-        with suppress(TransientError):  # other tables are being built, and need it
-            self.run(f"SET memory_limit = '{bytes_of(limit) // 2_000_000}MB'")
+        other = self._connection.cursor()  # a refusal must not end the transaction under way
         try:
+            with suppress(duckdb.OutOfMemoryException):  # what is being built beside needs it
+                other.execute(f"SET memory_limit = '{bytes_of(limit) // 2_000_000}MB'")
             yield
         finally:
-            self.run(f"SET memory_limit = '{limit}'")
+            with translated(str(self.path)):
+                other.execute(f"SET memory_limit = '{limit}'")
+            other.close()
 
     def checkpoint(self) -> None:
         """Write everything to the file: after each schema change (DESIGN.md, duckdb#22124)."""
