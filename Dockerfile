@@ -27,6 +27,6 @@ USER goldfeed
 VOLUME /data
 EXPOSE 8080 9464
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --start-interval=1s --retries=6 \
-  CMD ["python", "-c", "import os, ssl, urllib.request as r; s = 's' if os.environ.get('GOLDFEED_TLS_CERTIFICATE') else ''; r.urlopen(f'http{s}://127.0.0.1:8080/health/live', timeout=4, context=ssl._create_unverified_context() if s else None)"]
+  CMD ["python", "-c", "import os, ssl, urllib.request as r; s = 's' if os.environ.get('GOLDFEED_TLS_CERTIFICATE') else ''; r.urlopen(f'http{s}://127.0.0.1:8080/health', timeout=4, context=ssl._create_unverified_context() if s else None)"]
 ENTRYPOINT ["goldfeed"]
 CMD ["serve"]

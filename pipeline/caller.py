@@ -171,4 +171,4 @@ class Served:
 
     def ended(self, result: RunResult) -> None:
         """A run ended: the log, the metrics and the people who hear of the flow are told."""
-        self._service.told(result, "asked for")
+        self._service.asked_for(result)

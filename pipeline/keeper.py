@@ -8,12 +8,12 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Event
 from time import monotonic
 
 from pipeline.clock import Clock
-from pipeline.errors import WarehouseBusy
+from pipeline.errors import GoldfeedError, WarehouseBusy
 from pipeline.project.project import Project
 from pipeline.runner import open_warehouse
 from pipeline.warehouse.database import Database, files_state
@@ -29,6 +29,8 @@ class Keeper:
         self._changed = threading.Condition()
         self._database: Database | None = None
         self._users = self._lingering = 0
+        self._shut = False
+        self._spare: Database | None = None  # the connection of the last run of a row, for the next one
         self._queue: deque[object] = deque()
 
     @contextmanager
@@ -43,6 +45,17 @@ class Keeper:
         finally:
             connection.close()
             self._give_back()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody uses the file, so that asking it costs nothing; not while it is written anew."""
+        return self._database is not None and not self._shut
+
+    def ask(self, project: Project) -> None:
+        """See whether the warehouse answers a query: after some errors an open one does not. Raises GoldfeedError."""
+        if not self._shut:
+            with self.reading(project) as connection:
+                connection.value("SELECT count(*) FROM ledger.runs")
 
     def memory(self) -> int:
         """Bytes the engine holds; 0 while the file is closed."""
@@ -75,8 +88,16 @@ class Keeper:
 
         Raises WarehouseBusy after `wait` seconds, or when `stop` is set before.
         """
-        with self._turn(wait, stop, told), self.reading(project) as connection:
-            yield connection
+        with self._turn(wait, stop, told):
+            connection = self._take_spare() or self._borrow(project, False)
+            good = False
+            try:
+                yield connection
+                good = True
+            finally:
+                if not (good and self._keep_spare(connection)):
+                    connection.close()
+                self._give_back()
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -85,7 +106,11 @@ class Keeper:
             while self._users:
                 self._changed.wait()
             self._close()
-            yield
+            self._shut = True
+            try:
+                yield
+            finally:
+                self._shut = False
 
     @contextmanager
     def lingering(self) -> Iterator[None]:
@@ -128,6 +153,20 @@ class Keeper:
                 self._changed.wait(0.2)
 
     # ---------------------------------------------------------------- open while needed
+    def _take_spare(self) -> Database | None:
+        with self._changed:
+            spare, self._spare = self._spare, None
+            self._users += spare is not None
+            return spare
+
+    def _keep_spare(self, connection: Database) -> bool:
+        """Keep a connection for the next run of a row: making one anew costs as much as a small task."""
+        with self._changed:
+            if not self._lingering or self._spare is not None:
+                return False
+            self._spare = connection
+            return True
+
     def _borrow(self, project: Project, bare: bool) -> Database:
         with self._changed:
             if self._database is None:
@@ -152,7 +191,12 @@ class Keeper:
             self._close()
 
     def _close(self) -> None:
+        """Give up every connection, also of a database that an error has ended: the next use opens it anew."""
         if self._database is not None:
-            self.before_close(self._database, (self._opened, None))
-            self._database.close()
-            self._database = None
+            with suppress(GoldfeedError):
+                self.before_close(self._database, (self._opened, None))
+        held, self._spare, self._database = (self._spare, self._database), None, None
+        for connection in held:
+            if connection is not None:
+                with suppress(GoldfeedError):
+                    connection.close()

@@ -14,7 +14,7 @@ from pipeline.errors import UsageError
 from pipeline.outbox import Message, Outbox, Waiting
 from pipeline.project.channel import ChannelFile
 from pipeline.project.project import Project
-from pipeline.results import RunResult
+from pipeline.results import RunResult, TaskResult
 
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
 _TOO_OLD = 7 * 86_400.0  # seconds after which nobody wants to hear of it any more
@@ -67,23 +67,21 @@ def without_values(text: str) -> str:
     return '"…"'.join(parts[::2])
 
 
+def log_task(log: Any, run_id: int | None, task: TaskResult) -> None:
+    """A line for a task that has ended."""
+    facts = {"task": task.task, "status": task.status, "rows_in": task.rows_in, "rows_out": task.rows_out}
+    log = log.bind(run=run_id, **facts, quarantined=task.rows_quarantined)
+    if task.error:
+        log.error("task", attempts=task.attempts, error=without_values(task.error))
+    else:
+        log.info("task", seconds=task.seconds)
+
+
 def log_run(log: Any, result: RunResult) -> None:
-    """A line a task and one for the run; nothing when there was nothing to do."""
+    """A line for a run; nothing when there was nothing to do."""
     if result.status == "nothing_to_do":
         return
     log = log.bind(run=result.run_id)
-    for task in result.tasks:
-        facts = {"task": task.task, "status": task.status, "rows_in": task.rows_in, "rows_out": task.rows_out}
-        if task.error:
-            log.error(
-                "task",
-                **facts,
-                quarantined=task.rows_quarantined,
-                attempts=task.attempts,
-                error=without_values(task.error),
-            )
-        else:
-            log.info("task", **facts, quarantined=task.rows_quarantined, seconds=task.seconds)
     tell = log.info if result.status == "succeeded" else log.error
     tell("run", status=result.status, version=result.version, seconds=round(result.seconds, 2))
 

@@ -20,6 +20,7 @@ class TaskResult:
     attempts: int
     seconds: float
     error: str | None
+    may_pass: bool = False  # whether the error is of the kind that passes: a full disk, too little memory
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from threading import Event
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
@@ -13,43 +14,31 @@ from pipeline.abreast import abreast, is_light
 from pipeline.clock import Clock
 from pipeline.errors import GoldfeedError, TransientError
 from pipeline.failpoints import failpoint
-from pipeline.landing.scan import FoundFile, Landing, scan
+from pipeline.landing.scan import FoundFile
 from pipeline.planner import PlannedTask, Situation, plan
-from pipeline.project.graph import select
 from pipeline.project.personal import with_tokens
 from pipeline.project.project import Project
-from pipeline.published import known_damage
 from pipeline.results import RunResult, TaskResult
-from pipeline.steps.again import Period, archived_files, files_of
+from pipeline.situation import Order, look
 from pipeline.steps.build import build
 from pipeline.steps.check import check_again, expect_contracts, stopped
 from pipeline.steps.context import Policy, Reporter, Run, Silent, StepResult
 from pipeline.steps.forgetting import forget_changes
-from pipeline.steps.gate import in_the_way, unchecked, withheld
+from pipeline.steps.gate import in_the_way, withheld
 from pipeline.steps.ingest import ingest
 from pipeline.steps.limits import within
-from pipeline.steps.lost import lost_files, note_lost, together, told
+from pipeline.steps.lost import note_lost, told
 from pipeline.steps.profile import find_anomalies
-from pipeline.steps.publish import is_whole, last_publication, publish, reconcile, remarked
-from pipeline.steps.replay import Replay, replay, tables_to_replay
+from pipeline.steps.publish import publish, reconcile
+from pipeline.steps.replay import Replay, replay
 from pipeline.steps.state import tell_readers, tell_readers_again
 from pipeline.warehouse import ledger
-from pipeline.warehouse.audits import Audits
 from pipeline.warehouse.compact import forget_copy
 from pipeline.warehouse.database import Database, open_database
+from pipeline.warehouse.dues import settle_due
 from pipeline.warehouse.mends import take_in_mends
 
-
-@dataclass(frozen=True)
-class Order:
-    """What a person asked for: which tables, rebuilt or not, from landing/ or from archive/."""
-
-    select: Sequence[str] = ()
-    full_refresh: bool = False
-    from_archive: bool = False
-    again: Period | None = None
-    replay: Replay | None = None
-    flow: str | None = None
+_LOG = 16_000_000  # bytes of the engine's log up to which a row of runs goes on without a checkpoint
 
 
 def open_warehouse(project: Project, clock: Clock) -> Database:
@@ -79,52 +68,15 @@ def open_warehouse(project: Project, clock: Clock) -> Database:
     return database
 
 
-def look(project: Project, database: Database, order: Order, now: datetime) -> tuple[Situation, Landing]:
-    """What is there: the files, the ledger and the last publication."""
-    settings, graph = project.settings, project.graph
-    landing = scan(settings.landing, graph.sources.values())
-    selected = select(graph, order.select) if order.select else None
-    files: Mapping[str, list[FoundFile]] = together(landing.by_source, lost_files(database, project))
-    if order.from_archive:
-        files = archived_files(settings.archive, database)
-    elif order.again:
-        wanted = graph.upstream(selected) if selected else set(graph.sources)
-        files = files_of(
-            database, settings.archive, order.again, [graph.sources[n] for n in graph.sources if n in wanted]
-        )
-    replayed = tables_to_replay(database, graph, order.replay) if order.replay else {}
-    if order.replay:
-        files, selected = {}, graph.downstream(replayed)
-    last = last_publication(database)
-    there = last is not None and is_whole(settings.published, last["version"])
-    situation = Situation(
-        files=files,
-        states=ledger.table_states(database),
-        inputs=ledger.table_inputs(database),
-        published=last["tables"] if last and there else None,
-        selected=None if order.again else selected,
-        refresh=order.full_refresh,
-        again=order.again is not None,
-        rebuilt=frozenset(selected or ()).difference(graph.sources) if order.again else frozenset(),
-        replayed=replayed,
-        remarked=there and last is not None and remarked(project, last["version"]),
-        damaged=tuple(known_damage(settings.published, last["version"])) if last is not None else (),
-    )
-    due = unchecked(project, Audits().load(database), situation.states, now)
-    return replace(situation, unchecked=due), landing
+def end_row(project: Project, database: Database, now: datetime) -> None:
+    """After the last run of a row: readers are told what has become of all."""
+    tell_readers_again(database, project, now)
 
 
-def empty_situation(project: Project, order: Order) -> Situation:
-    """What is there when there is no warehouse yet."""
-    landing = scan(project.settings.landing, project.graph.sources.values())
-    return Situation(
-        files=landing.by_source,
-        states={},
-        inputs={},
-        published=None,
-        selected=select(project.graph, order.select) if order.select else None,
-        refresh=order.full_refresh,
-    )
+def _log_size(project: Project) -> int:
+    """Bytes that the next checkpoint writes into the warehouse file."""
+    log = Path(f"{project.settings.warehouse}.wal")
+    return log.stat().st_size if log.exists() else 0
 
 
 def execute(
@@ -136,30 +88,34 @@ def execute(
     reporter: Reporter | None = None,
     policy: Policy | None = None,
     stop: Event | None = None,
+    hear: Callable[[int, TaskResult], None] | None = None,
 ) -> RunResult:
-    """Look, plan, do. Writes nothing when there is nothing to do.
+    """Look, plan, do. Writes nothing when there is nothing to do. `hear` is told of each task when it has ended.
 
     When `stop` is set the tasks that have not begun are left, and the run is `interrupted`.
     """
     clock = clock or Clock()
     began, now = clock.seconds(), clock.now()
     flow = order.flow or project.flow
-    situation, landing = look(project, database, order, now)
-    tasks = plan(project.graph, situation)
+    looked = look(project, database, order, now)
+    tasks = plan(project.graph, looked.situation)
     notes = tuple(
         f"{name} matches several sources ({', '.join(takers)}) and was left"
-        for name, takers in landing.ambiguous.items()
+        for name, takers in looked.landing.ambiguous.items()
     )
-    notes += told(_from_archive(project, situation)) if not (order.from_archive or order.again) else ()
+    notes += told(_from_archive(project, looked.situation)) if not (order.from_archive or order.again) else ()
     if not tasks:
-        tell_readers_again(database, project, now)
+        if not order.in_a_row:
+            tell_readers_again(database, project, now)
+        if order.due is not None:
+            settle_due(database, flow, order.due, None)
         return RunResult(None, flow, "nothing_to_do", None, clock.seconds() - began, notes=notes)
-    run = Run(ledger.next_run_id(database), now, project, database, clock, reporter or Silent())
-    run = replace(run, policy=policy or Policy(), stop=stop or Event(), began=began)
-    run.audits.load(database)
-    ledger.start_run(database, run.run_id, flow, now)
+    run_id = ledger.start_run(database, flow, now)
+    run = Run(run_id, now, project, database, clock, reporter or Silent(), audits=looked.audits, last=looked.last)
+    run = replace(run, policy=policy or Policy(), stop=stop or Event(), began=began, hear=hear or run.hear)
+    run = replace(run, known=looked.known, in_a_row=order.in_a_row and _log_size(project) < _LOG)
     results = _do_all(run, tasks, order)
-    unusual = find_anomalies(run)
+    unusual = find_anomalies(run, [result.table for result, _ in results])
     failed = [result for result, _ in results if result.status == "failed"]
     held_back = [result for result, _ in results if result.status in ("withheld", "skipped")]
     left = run.stop.is_set() and any(result.status in ("skipped", "failed") for result, _ in results)
@@ -169,9 +125,13 @@ def execute(
     failpoint("run.before_finish")
     error = next((result.error for result in (*failed, *held_back)), None)
     ended = max(clock.now(), now)  # the clock may have been set back meanwhile
-    ledger.finish_run(database, run.run_id, status, ended, version, error)
+    with database.transaction():
+        ledger.finish_run(database, run.run_id, status, ended, version, error)
+        if order.due is not None and status != "interrupted":
+            settle_due(database, flow, order.due, run.run_id)
     failpoint("run.after_finish")
-    tell_readers(database, project, clock.now())
+    if not order.in_a_row:
+        tell_readers(database, project, clock.now())
     return RunResult(
         run.run_id,
         flow,
@@ -206,9 +166,10 @@ def _do_all(run: Run, tasks: Sequence[PlannedTask], order: Order) -> list[Outcom
     done: dict[str, Outcome] = {}
 
     def one(task: PlannedTask, database: Database) -> None:
-        done[task.name] = _do_or_skip(replace(run, database=database, known=known), task, order, failed)
+        done[task.name] = _do_or_skip(replace(run, database=database), task, order, failed)
+        run.hear(run.run_id, done[task.name][0])
 
-    known: ledger.Known | None = None
+    known = run.known or ledger.Known(run.database)
     expect_contracts(run, [task.table for task in tasks])
     for task in tasks:
         if task.action in ("ingest", "replay"):
@@ -217,7 +178,7 @@ def _do_all(run: Run, tasks: Sequence[PlannedTask], order: Order) -> list[Outcom
         if task.action == "check":
             one(task, run.database)
     builds = [task for task in tasks if task.action == "build"]
-    known = ledger.Known(run.database)
+    _read_again(run, known, tasks)
     if is_light(tasks, known.states):
         abreast(run, builds, one)
     else:
@@ -229,11 +190,19 @@ def _do_all(run: Run, tasks: Sequence[PlannedTask], order: Order) -> list[Outcom
     return [done[task.name] for task in tasks]
 
 
+def _read_again(run: Run, known: ledger.Known, tasks: Sequence[PlannedTask]) -> None:
+    """The states of the sources that were taken in; of all tables where files were read again, for others are marked then."""
+    if any(task.again or task.action == "replay" for task in tasks):
+        known.states = ledger.table_states(run.database)
+    else:
+        known.read_again(run.database, [task.table for task in tasks if task.action == "ingest"])
+
+
 def _do_or_skip(run: Run, task: PlannedTask, order: Order, failed: dict[str, str]) -> Outcome:
     cause = _cause(run, task, failed)
     if run.stop.is_set() or cause:
         why = stopped(run.audits.errors(cause)) if cause and run.audits.errors(cause) else f"{cause} failed"
-        step = StepResult("skipped", error=why if cause else "the service was stopped first")
+        step = StepResult("skipped", error="the service was stopped first" if run.stop.is_set() else why)
         result = _result(task, step, 0, 0.0)
         _record(run, result, step, run.clock.now())
     else:
@@ -271,7 +240,7 @@ def _do(run: Run, task: PlannedTask, order: Order) -> tuple[TaskResult, StepResu
                     step = _step(run, task, order, record)
     except GoldfeedError as error:
         recorded.clear()
-        step = StepResult("failed", error=error.sentence())
+        step = StepResult("failed", error=error.sentence(), may_pass=isinstance(error, TransientError))
     if not recorded:
         record(step)
     run.reporter.task_ended(task.name, step.status, step.rows_in, recorded[0].seconds)
@@ -304,13 +273,6 @@ def _step(run: Run, task: PlannedTask, order: Order, record: Callable[[StepResul
     error = withheld(run.audits, graph.layer("gold"))
     if error:
         return StepResult("withheld", error=error)
-    states, last = ledger.table_states(run.database), last_publication(run.database)
-    held = {name: states[name].version for name in graph.layer("gold") if name in states}
-    folder = run.project.settings.published
-    there = last is not None and held == last["tables"] and is_whole(folder, last["version"])
-    there = there and last is not None and not known_damage(folder, last["version"])
-    if last is not None and there and not remarked(run.project, last["version"]):
-        return StepResult("unchanged")
     return publish(run)
 
 
@@ -326,6 +288,7 @@ def _result(task: PlannedTask, step: StepResult, attempts: int, seconds: float) 
         attempts,
         round(seconds, 3),
         step.error,
+        step.may_pass,
     )
 
 

@@ -66,7 +66,7 @@ def serve(load: Callable[[], Project]) -> None:
 def _exporter(service: Service, counters: FeedCounters) -> Exporter:
     users = UserFile(service.project.settings.secrets)
     pulse = Pulse(
-        next_runs=service.next_runs,
+        next_runs=service.schedules.next_runs,
         turned=service.turned,
         notifications=service.notifier.tally,
         users=lambda: len(users.read().users),
@@ -93,9 +93,15 @@ def _parts(service: Service, counters: FeedCounters) -> Parts:
         alive = service.running is not None or service.clock.seconds() - service.alive_at < _STALE
         return alive, {"status": "alive" if alive else "the loop has stopped"}
 
+    def well() -> tuple[bool, dict[str, Any]]:
+        alive, said = live()
+        good, word = service.well() if alive else (False, said["status"])
+        return good, {"status": word}
+
     def ready() -> tuple[bool, dict[str, Any]]:
-        good, word = service.ready()
-        return good and live()[0], {"status": word, "running": service.running}
+        good, said = well()
+        there, word = service.ready() if good else (False, said["status"])
+        return there, {"status": word, "running": service.running}
 
     from pipeline.feed.serving import Parts
     from pipeline.powerbi.web import routes
@@ -103,6 +109,7 @@ def _parts(service: Service, counters: FeedCounters) -> Parts:
     return Parts(
         roles=lambda: service.project.roles,
         live=live,
+        well=well,
         ready=ready,
         more=routes(lambda: service.project),
         counters=counters,

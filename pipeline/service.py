@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from apscheduler.schedulers.background import BackgroundScheduler
-
+from pipeline.again import Again
+from pipeline.arrivals import Arrivals
 from pipeline.clock import Clock
-from pipeline.errors import GoldfeedError, WarehouseBusy
+from pipeline.errors import GoldfeedError, TransientError, WarehouseBusy
+from pipeline.health import Health
 from pipeline.keeper import Keeper
-from pipeline.landing.scan import FoundFile, scan
-from pipeline.notify import Notifier, channels_of, log_run
+from pipeline.notify import Notifier, channels_of, log_run, log_task
 from pipeline.outbox import Outbox
 from pipeline.project.almanac import due_after
 from pipeline.project.flow import Flow
 from pipeline.project.project import Project
 from pipeline.published import current
 from pipeline.results import RunResult
-from pipeline.runner import Order, execute
+from pipeline.runner import end_row, execute
+from pipeline.schedules import Schedules
+from pipeline.situation import Order
 from pipeline.steps.context import Run
 from pipeline.steps.retain import retain
-from pipeline.terms import late_in, missed, policy_of
+from pipeline.terms import late_in, policy_of
 from pipeline.warehouse.compact import compact, is_wasteful
 from pipeline.warehouse.database import Database
-from pipeline.warehouse.dues import last_dues, note_dues, settle_due, waiting_dues
+from pipeline.warehouse.dues import last_dues, note_dues, waiting_dues
 from pipeline.warehouse.history import last_retention
 from pipeline.warehouse.ledger import flows_whose_last_run
 from pipeline.warehouse.promises import Miss, note_misses
@@ -37,16 +40,9 @@ from pipeline.watch import Watch
 
 _TICK = timedelta(seconds=1)
 _JUMP = 30.0  # seconds between two looks by which the clocks may differ
-_GRACE = 6.0  # seconds that a statement may go on after SIGTERM before it is interrupted
-
-
-@dataclass
-class Arrivals:
-    """The files that wait for a flow, since when they have been the same, and whether they were tried."""
-
-    files: tuple[FoundFile, ...] = ()
-    since: float = 0.0
-    tried: bool = False
+_LEFT = 10.0  # seconds until runs that could not be done are tried again
+_TOLD = 1.0  # seconds after which readers are told what has become of a row of runs
+_GRACE = 5.0  # seconds that a statement may go on after SIGTERM before it is interrupted
 
 
 @dataclass
@@ -67,20 +63,21 @@ class Service:
         self._seen: tuple[tuple[str, int, int], ...] = project_state(self.project.folder)
         self._retained = self.clock.now()
         self._looked: tuple[datetime, float] | None = None
-        self._next: dict[str, datetime | None] = {}
-        self._arrivals: dict[str, Arrivals] = {}
+        self._arrivals, self._again = Arrivals(), Again()
+        self._left: float | None = None  # when to look again for runs that were due and could not be done
         outbox = Outbox(self.project.settings.home / "outbox")
         self.notifier = Notifier(self.log, self.stop, outbox, lambda: self.project.channels)
         self.keeper = Keeper(self.clock)
+        self.health = Health(self.keeper, self.clock)
         self.watch = Watch(self.keeper, self.notifier, self.log, self.clock.now(), lambda: self.running is not None)
         self.calls: set[threading.Event] = set()  # set one to end a command that is done for somebody else
-        self._scheduler = BackgroundScheduler(timezone="UTC")
+        self.schedules = Schedules(self.log, self.wake.set)
         self._database: Database | None = None
 
     # ---------------------------------------------------------------- the loop
     def serve(self, poll: float = 1.0) -> None:
         """Go on until `stop` is set; a flow's due time wakes the loop, arrivals are looked for every `poll` seconds."""
-        self._scheduler.start()
+        self.schedules.begin()
         try:
             self.begin()
             threading.Thread(target=self._watch, daemon=True).start()
@@ -90,7 +87,7 @@ class Service:
                 self.turn(self.clock.now())
                 self.wake.wait(poll)
         finally:
-            self._scheduler.shutdown(wait=False)
+            self.schedules.end()
 
     def _watch(self) -> None:
         """Judge promises also while a run keeps the loop busy."""
@@ -125,28 +122,15 @@ class Service:
             note_dues(database, [(name, now, "begun") for name in new], now)
             last |= dict.fromkeys(new, now)
             self._retained = last_retention(database) or now
+            self._left = self.clock.seconds() if waiting_dues(database) else None  # what a stop left undone
             cut_off = flows_whose_last_run(database, "interrupted")
             bad = [(status, flows_whose_last_run(database, status)) for status in ("failed", "withheld")]
             self.notifier.begin({flow: status for status, flows in bad for flow in flows})
-        self._plan_next(last)
+        self.schedules.plan(self.project.flows, last, now)
         for name in cut_off:
             if name in self.project.flows and not self.stop.is_set():
                 self.log.info("resuming the run that was cut off", flow=name)
                 self.run(self.project.flows[name], "resumed")
-
-    def _plan_next(self, last: dict[str, datetime]) -> None:
-        for name, flow in self.project.flows.items():
-            if flow.spec.schedule:
-                since = last.get(name) or self.clock.now()
-                self._next[name] = next(due_after(flow.spec.schedule, flow.spec.time_zone, since), None)
-                self._set_alarm(name)
-
-    def _set_alarm(self, name: str) -> None:
-        due = self._next[name]
-        if due is not None and self._scheduler.running:
-            self._scheduler.add_job(
-                self.wake.set, "date", run_date=due, id=name, replace_existing=True, misfire_grace_time=None
-            )
 
     def turn(self, now: datetime) -> None:
         """One look at the time and at landing/: run what is due, then what has arrived."""
@@ -155,6 +139,7 @@ class Service:
             self._reload()
             self._run_due(now)
             self._run_arrived()
+            self._run_again()
             self._retain(now)
             self.watch.look(self.project, now)
         except WarehouseBusy as error:
@@ -193,54 +178,53 @@ class Service:
         self.watch.changed()
         with self.keeper.reading(self.project) as database:
             last = last_dues(database)
-        self._next.clear()
-        self._plan_next(last)
+        self.schedules.plan(self.project.flows, last, self.clock.now())
 
     # ---------------------------------------------------------------- due
     def _run_due(self, now: datetime) -> None:
-        late = {name: due for name, due in self._next.items() if due is not None and due <= now}
-        if not late:
+        late, flows = self.schedules.late(now), self.project.flows
+        if not late and (self._left is None or self.clock.seconds() < self._left):
             return
+        self._left = self.clock.seconds() + _LEFT  # taken back when all of them are done
         with self.keeper.lingering():
             with self.keeper.reading(self.project) as database:
                 last = last_dues(database)
-                dues = [self._missed(name, last.get(name, due - _TICK), now) for name, due in late.items()]
+                dues = [self.schedules.missed(flows[name], last.get(name, due - _TICK), now) for name, due in late.items()]
                 note_dues(database, [due for of_flow in dues for due in of_flow], now)
                 waiting = waiting_dues(database)
-            for name, due in waiting:
-                if name in self.project.flows and not self.stop.is_set():
-                    self._run_one_due(name, due)
+            try:
+                self._run_row([(name, due) for name, due in waiting if name in self.project.flows])
+            finally:
+                with self.keeper.reading(self.project) as database:
+                    end_row(self.project, database, now)
+                    if not waiting_dues(database):
+                        self._left = None
 
-    def _run_one_due(self, name: str, due: datetime) -> None:
-        result = self.run(self.project.flows[name], "schedule")
-        if result is not None and result.status != "interrupted":
-            with self.keeper.reading(self.project) as database:
-                settle_due(database, name, due, result.run_id)
+    def _run_row(self, waiting: Sequence[tuple[str, datetime]]) -> None:
+        """Runs one after another; readers are told of them each second, not after each one."""
+        told = self.clock.seconds()
+        for name, due in waiting:
+            if self.stop.is_set():
+                return
+            in_a_row = len(waiting) > 1 and self.clock.seconds() - told < _TOLD
+            if self.run(self.project.flows[name], "schedule", due, in_a_row=in_a_row) is None:
+                return
+            if not in_a_row:
+                told = self.clock.seconds()
 
-    def _missed(self, name: str, since: datetime, now: datetime) -> list[tuple[str, datetime, str]]:
-        """When a flow was due up to now, to be written down; and see to when it is next."""
-        spec = self.project.flows[name].spec
-        dues = missed(self.project.flows[name], since, now)
-        skipped = sum(state == "skipped" for _, state in dues)
-        if skipped:
-            self.log.warning("missed runs were skipped", flow=name, skipped=skipped, catch_up=spec.catch_up)
-        self._next[name] = next(due_after(spec.schedule or "", spec.time_zone, now), None)
-        self._set_alarm(name)
-        return [(name, due, state) for due, state in dues]
 
     # ---------------------------------------------------------------- arrivals
     def _run_arrived(self) -> None:
-        found = scan(self.project.settings.landing, self.project.graph.sources.values()).by_source
-        for name, flow in self.project.flows.items():
-            if flow.spec.on_arrival is None or self.stop.is_set():
-                continue
-            sources = [source.name for table, source in self.project.graph.sources.items() if table in flow.tables]
-            files = tuple(file for source in sources for file in found.get(source, ()))
-            state = self._arrivals.setdefault(name, Arrivals())
-            if files != state.files:
-                self._arrivals[name] = Arrivals(files, self.clock.seconds())
-            elif files and not state.tried and self.clock.seconds() - state.since >= flow.spec.on_arrival:
-                state.tried = self.run(flow, "arrival") is not None
+        for flow, held in self._arrivals.ready(self.project, self.clock.seconds()):
+            if self.stop.is_set():
+                return
+            held.tried = self.run(flow, "arrival") is not None or self._again.owes(flow.name)
+
+    def _run_again(self) -> None:
+        """The flows that met an error that may pass, when there is room again or some time has gone by."""
+        for name in self._again.due(self.project.settings.home, self.clock.seconds()):
+            if name in self.project.flows and not self.stop.is_set():
+                self.run(self.project.flows[name], "again")
 
     # ---------------------------------------------------------------- what may go
     def _retain(self, now: datetime) -> None:
@@ -262,21 +246,35 @@ class Service:
                 compact(self.project.settings)
 
     # ---------------------------------------------------------------- a run
-    def run(self, flow: Flow, why: str) -> RunResult | None:
-        """Run a flow and log what came of it; None if another process holds the warehouse."""
+    def run(
+        self, flow: Flow, why: str, due: datetime | None = None, *, in_a_row: bool = False
+    ) -> RunResult | None:
+        """Run a flow, as it was due, and log what came of it; None if it could not be done now."""
         try:
             with (
                 self.keeper.writing(self.project, stop=self.stop) as database,
                 self.working(database, flow.name),
             ):
-                order = Order(select=tuple(sorted(flow.tables)), flow=flow.name)
+                order = Order(select=tuple(sorted(flow.tables)), flow=flow.name, due=due, in_a_row=in_a_row)
+                log = self.log.bind(flow=flow.name, because=why)
                 result = execute(
-                    self.project, database, order, clock=self.clock, policy=policy_of(flow), stop=self.stop
+                    self.project,
+                    database,
+                    order,
+                    clock=self.clock,
+                    policy=policy_of(flow),
+                    stop=self.stop,
+                    hear=partial(log_task, log),
                 )
         except WarehouseBusy as error:
             self.log.warning("waiting", flow=flow.name, reason=error.sentence())
             return None
+        except TransientError as error:
+            self.log.error("the run could not be done, and is tried again", flow=flow.name, error=error.sentence())
+            self._again.heard(flow.name, None, self.project.settings.home, self.clock.seconds())
+            return None
         self.runs += 1
+        self._again.heard(flow.name, result, self.project.settings.home, self.clock.seconds())
         self.told(result, why)
         return result
 
@@ -288,6 +286,13 @@ class Service:
             yield
         finally:
             self.running, self._database = None, None
+
+    def asked_for(self, result: RunResult) -> None:
+        """A run that somebody asked for at the door has ended."""
+        log = self.log.bind(flow=result.flow, because="asked for")
+        for task in result.tasks:
+            log_task(log, result.run_id, task)
+        self.told(result, "asked for")
 
     def told(self, result: RunResult, why: str) -> None:
         """A run has ended: log it, and tell the people who hear of its flow."""
@@ -310,16 +315,19 @@ class Service:
                 note_misses(database, misses, now)
 
     # ---------------------------------------------------------------- for the metrics
-    def next_runs(self) -> dict[str, datetime | None]:
-        """When each flow with a schedule is due next."""
-        return dict(self._next)
-
     def turned(self) -> datetime:
         """When the loop last turned; now, while a run is on."""
         now = self.clock.now()
         return now if self.running else now - timedelta(seconds=self.clock.seconds() - self.alive_at)
 
     # ---------------------------------------------------------------- health
+    def well(self) -> tuple[bool, str]:
+        """Whether the warehouse answers, its volume has room and the schedules are watched; and a word on it."""
+        wrong = self.health.wrong(self.project)
+        if wrong is None and not self.schedules.watched:
+            wrong = "the schedules are not watched"
+        return wrong is None, wrong or "well"
+
     def ready(self) -> tuple[bool, str]:
         """Whether readers have something to read, or a first run is under way; and a word on it."""
         if current(self.project.settings.published) is not None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from pipeline.errors import WarehouseBusy
+from pipeline.errors import PermanentError, WarehouseBusy
 from pipeline.keeper import Keeper
 from pipeline.notify import Notifier
 from pipeline.project.duration import spoken
@@ -92,7 +92,7 @@ class Watch:
         if spec is not None and spec.deadline is not None:
             due_now = last_due(spec.deadline, flow.spec.time_zone, now)
             self._past(due_now.next, now)
-            if due_now.at >= begun and not _reaches(database, table, spec.deadline, as_of, due_now):
+            if due_now.at >= begun and not self._reaches(database, table, spec.deadline, as_of, due_now):
                 zone = spec.deadline.time_zone or flow.spec.time_zone
                 said = f"{table} is not through {spec.deadline.through} by {spec.deadline.by} {zone}"
                 found.append(Miss("deadline", flow.name, table, due_now.at, said))
@@ -103,6 +103,19 @@ class Watch:
         if now < moment and self._next is not None:
             self._next = min(self._next, moment)
         return now >= moment
+
+    def _reaches(self, database: Database, table: str, deadline: Deadline, as_of: datetime | None, due: Due) -> bool:
+        """Whether what readers see of a table goes far enough: by its column, or by when new data came."""
+        if as_of is None:
+            return False
+        if deadline.column is None:
+            return as_of >= due.counts
+        try:
+            newest = database.value(f"SELECT CAST(max({quoted(deadline.column)}) AS DATE) FROM {table_name(table)}")
+        except PermanentError as error:  # the model has another column now; the other promises are judged all the same
+            self._log.error("a deadline cannot be judged", table=table, column=deadline.column, error=error.sentence())
+            return False
+        return newest is not None and newest >= due.day
 
     # ---------------------------------------------------------------- word of it
     def _write(
@@ -122,16 +135,6 @@ class Watch:
             for flow in dict.fromkeys(miss.flow for miss in misses if miss.told):
                 told = [miss for miss in misses if miss.flow == flow and miss.told]
                 self._notifier.missed(event, flow, [_line(event, miss) for miss in told], project, version)
-
-
-def _reaches(database: Database, table: str, deadline: Deadline, as_of: datetime | None, due: Due) -> bool:
-    """Whether what readers see of a table goes far enough: by its column, or by when new data came."""
-    if as_of is None:
-        return False
-    if deadline.column is None:
-        return as_of >= due.counts
-    newest = database.value(f"SELECT CAST(max({quoted(deadline.column)}) AS DATE) FROM {table_name(table)}")
-    return newest is not None and newest >= due.day
 
 
 def _by_kind(misses: Iterable[Miss]) -> list[tuple[str, list[Miss]]]:

@@ -106,9 +106,9 @@ def add_held(database: Database, facts: Facts, state: TableState | None, built_a
     A column with personal data is profiled without its values.
     """
     layer, _, bare = str(facts["table"]).partition(".")
-    held = database.columns(layer, bare)
-    if state is None or not held:
+    if state is None:
         return
+    held = database.columns(layer, bare)
     declared = {column["name"]: column for column in facts["columns"]}
     unknown: Facts = {"description": "", "pii": None, "masked": False, "from": [], "to": []}
     lineage_columns = {name: f"goldfeed's own: {what}" for name, what in _OWN.items()}

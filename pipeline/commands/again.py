@@ -8,7 +8,7 @@ from pipeline.commands.base import reading
 from pipeline.commands.runs import run
 from pipeline.errors import UsageError
 from pipeline.project.project import Project
-from pipeline.runner import Order
+from pipeline.situation import Order
 
 
 def retry(project: Project, run_id: int, *, quiet: bool, json_out: bool) -> bool:

@@ -13,8 +13,8 @@ from pipeline.errors import GoldfeedError, UsageError, WarehouseBusy
 from pipeline.feed.diff import TableDiff, chosen_versions, compare
 from pipeline.project.project import Project
 from pipeline.published import current, damaged, versions
-from pipeline.runner import Order
 from pipeline.settings import Settings
+from pipeline.situation import Order
 from pipeline.steps.again import Period
 from pipeline.warehouse.compact import compact, size_of
 

@@ -16,7 +16,7 @@ from pipeline.landing.mends import Mend
 from pipeline.landing.raw import RAW_LIMIT
 from pipeline.project.project import Project
 from pipeline.results import RunResult
-from pipeline.runner import Order
+from pipeline.situation import Order
 from pipeline.steps.context import Silent
 from pipeline.steps.replay import Replay
 from pipeline.warehouse.database import Database

@@ -8,7 +8,7 @@ from pipeline.commands.base import dicts, reading, writing
 from pipeline.commands.runs import run_in
 from pipeline.errors import UsageError
 from pipeline.project.project import Project
-from pipeline.runner import Order
+from pipeline.situation import Order
 from pipeline.warehouse.audits import accept
 
 _CHECKS = (

@@ -19,7 +19,7 @@ from pipeline.planner import PlannedTask
 from pipeline.planner import plan as make_plan
 from pipeline.project.project import Project
 from pipeline.results import RunResult
-from pipeline.runner import Order
+from pipeline.situation import Order, empty_situation, look
 from pipeline.steps.context import Silent
 from pipeline.warehouse.compact import compact, is_wasteful
 from pipeline.warehouse.database import Database
@@ -118,11 +118,11 @@ def plan(project: Project, wanted: Order, *, json_out: bool) -> None:
     """Show the tasks a run would do, and why; writes nothing."""
     if project.settings.warehouse.exists():
         with reading(project.settings) as database:
-            situation, _ = runner.look(project, database, wanted, Clock().now())
+            situation = look(project, database, wanted, Clock().now()).situation
             tasks = make_plan(project.graph, situation)
             outlook = forecast(project, database, tasks)
     else:
-        tasks = make_plan(project.graph, runner.empty_situation(project, wanted))
+        tasks = make_plan(project.graph, empty_situation(project, wanted))
         outlook = forecast(project, None, tasks)
     if json_out:
         show.print_json([{**_planned(task), **asdict(outlook[task.name])} for task in tasks])

@@ -24,7 +24,7 @@ from pipeline.feed.roles import role_of
 from pipeline.feed.users import User, UserFile, Users
 from pipeline.project.role import RoleFile
 
-OPEN = ("/health/",)  # paths without a login
+OPEN = ("/health", "/health/live", "/health/ready")  # paths without a login
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="goldfeed", charset="UTF-8"'}
 
 
@@ -117,7 +117,7 @@ class Access:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if scope["type"] != "http" or scope["path"].startswith(OPEN):
+        if scope["type"] != "http" or scope["path"] in OPEN:
             await self.app(scope, receive, send)
             return
         state: dict[str, Any] = scope.setdefault("state", {})

@@ -44,12 +44,13 @@ class Parts:
 
     Args:
         roles: the declared roles as they are now; the project may be read again while it serves.
-        live, ready: what /health/ answers: whether all is well, and the body.
+        live, well, ready: what /health/live, /health and /health/ready answer: whether it is so, and the body.
         more: routes of other rooms, behind the same login.
     """
 
     roles: Callable[[], Mapping[str, RoleFile]] = dict
     live: Health = lambda: (True, {"status": "alive"})
+    well: Health = lambda: (True, {"status": "well"})
     ready: Health = lambda: (True, {"status": "ready"})
     more: Iterable[BaseRoute] = ()
     counters: Counters = field(default_factory=NoCounters)
@@ -86,7 +87,8 @@ def _health(parts: Parts) -> list[BaseRoute]:
 
         return one
 
-    return [Route("/health/live", answer(parts.live)), Route("/health/ready", answer(parts.ready))]
+    answers = {"/health": parts.well, "/health/live": parts.live, "/health/ready": parts.ready}
+    return [Route(path, answer(health)) for path, health in answers.items()]
 
 
 class Server:

@@ -98,12 +98,12 @@ class Watch:
         length = dict(scope["headers"]).get(b"content-length", b"0")
         if not length.isdigit() or int(length) > MAX_BODY:
             raise _too_large()
-        if self.open > MAX_OPEN and not scope["path"].startswith("/health/"):
+        if self.open > MAX_OPEN and not scope["path"].startswith("/health"):
             raise RequestError("too many requests are under way", status=503, code="Busy", do="ask again soon")
 
     def _note(self, scope: Scope, seen: Seen, seconds: float) -> None:
         route = route_of(scope)
-        if route.startswith("/health/"):
+        if route.startswith("/health"):
             return
         state = scope["state"]
         read = state.get("read", {})

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from apscheduler.triggers.cron import CronTrigger
 
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_FIELDS = ("minute", "hour", "day", "month", "day_of_week")
 _NICKNAMES = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -34,13 +35,15 @@ def trigger_of(cron: str) -> CronTrigger:
     fields = _NICKNAMES.get(cron.strip().lower(), cron).split()
     if len(fields) != 5:
         raise ValueError(f"{cron!r} is no cron expression: it takes minute, hour, day, month and day of the week")
-    minute, hour, day, month, weekday = fields
-    try:
-        return CronTrigger(
-            minute=minute, hour=hour, day=day, month=month, day_of_week=_named_days(weekday), timezone=UTC
-        )
-    except ValueError as error:
-        raise ValueError(f"{cron!r} is no cron expression: {error}") from error
+    given = dict(zip(_FIELDS, fields, strict=True))
+    for name, text in given.items():
+        try:
+            given[name] = _named_days(text) if name == "day_of_week" else text
+            CronTrigger(**{name: given[name]}, timezone=UTC)
+        except ValueError as error:
+            what = f"the {name.replace('_', ' ')} {text!r} cannot be read ({error})"
+            raise ValueError(f"{cron!r} is no cron expression: {what}") from error
+    return CronTrigger(**given, timezone=UTC)
 
 
 def _named_days(field: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import BeforeValidator
 
@@ -31,7 +32,10 @@ def zone_of(value: str) -> str:
     try:
         ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(f"{value!r} is no time zone; write it as Europe/Berlin") from error
+        zones = {name.rpartition("/")[2]: name for name in sorted(available_timezones())}
+        near = get_close_matches(value.rpartition("/")[2], zones, 1, 0.7)
+        advice = f"did you mean {zones[near[0]]}?" if near else "write it as Europe/Berlin"
+        raise ValueError(f"{value!r} is no time zone; {advice}") from error
     return value
 
 

@@ -185,7 +185,8 @@ def select(graph: Graph, patterns: Sequence[str]) -> set[str]:
 
 def _matching(graph: Graph, part: str) -> set[str]:
     bare = part.strip("+")
-    names = [name for name in graph.order if _means(bare, name)]
+    known = bare in graph.models or bare in graph.sources
+    names = [bare] if known else [name for name in graph.order if _means(bare, name)]
     if not names:
         near = get_close_matches(bare, graph.order, 1, 0.5)
         raise UsageError(

@@ -97,14 +97,18 @@ def _flows(file: ProjectFile, graph: Graph, path: Path) -> dict[str, Flow]:
     rest = frozenset(graph.order) - taken
     flows = {name: Flow(name, spec, chosen.get(name, rest)) for name, spec in declared.items()}
     for flow in flows.values():
-        _check_tables(flow, path)
+        _check_tables(flow, graph, path)
     return flows
 
 
-def _check_tables(flow: Flow, path: Path) -> None:
-    """What a flow says of single tables is of its own tables; freshness and deadlines are of gold."""
+def _check_tables(flow: Flow, graph: Graph, path: Path) -> None:
+    """A flow has tables; what it says of single ones is of its own; freshness and deadlines are of gold."""
+    text = path.read_text(encoding="utf-8")
+    if not flow.tables:
+        where, why = f"{path}:{line_of(text, ('flows', flow.name))}", "other flows select every table"
+        raise ProjectError(f"the flow {flow.name} has no tables: {why}", where=where, do="give it a select:")
     for name, spec in flow.spec.tables.items():
-        where = f"{path}:{line_of(path.read_text(encoding='utf-8'), ('flows', flow.name, 'tables', name))}"
+        where = f"{path}:{line_of(text, ('flows', flow.name, 'tables', name))}"
         if name not in flow.tables:
             near = get_close_matches(name, flow.tables, 1, 0.5)
             advice = f"did you mean {near[0]}?" if near else "see `goldfeed plan`"
@@ -115,6 +119,18 @@ def _check_tables(flow: Flow, path: Path) -> None:
                 where=where,
                 do="give them to a gold table",
             )
+        if spec.deadline is not None and spec.deadline.column is not None:
+            _check_column(graph.models[name], spec.deadline.column, where)
+
+
+def _check_column(model: Model, column: str, where: str) -> None:
+    """A deadline's column is one of the model's, as far as its SQL names them."""
+    names = [] if model.select is None or model.select.is_star else model.select.named_selects
+    own = [model.header.surrogate_key] if model.header.surrogate_key else []
+    if names and column not in [*names, *own] and model.header.kind != "scd2":
+        near = get_close_matches(column, names, 1, 0.5)
+        advice = f"did you mean {near[0]}?" if near else f"{model.name} has {', '.join(names)}"
+        raise ProjectError(f"{model.name} has no column {column}", where=where, do=advice)
 
 
 def _check_channels(file: ProjectFile, path: Path) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event
-from typing import Protocol
+from typing import Any, Protocol
 
 from pipeline.clock import Clock
 from pipeline.project.project import Project
+from pipeline.results import TaskResult
 from pipeline.warehouse.audits import Audits
 from pipeline.warehouse.database import Database
 from pipeline.warehouse.ledger import Known
@@ -59,7 +60,11 @@ class Policy:
 
 @dataclass(frozen=True)
 class Run:
-    """One run: its number, its start (UTC) and what it works on."""
+    """One run: its number, its start (UTC) and what it works on.
+
+    `in_a_row`: another run follows at once, so the checkpoint is left to it, or to the closing of the file.
+    `hear` is told of each task when it has ended.
+    """
 
     run_id: int
     now: datetime
@@ -73,6 +78,9 @@ class Run:
     policy: Policy = field(default_factory=Policy)
     stop: Event = field(default_factory=Event)
     began: float = 0.0
+    last: dict[str, Any] | None = None  # the last publication, as last_publication() gave it before the run
+    in_a_row: bool = False
+    hear: Callable[[int, TaskResult], None] = lambda run_id, task: None
 
 
 @dataclass(frozen=True)
@@ -87,3 +95,4 @@ class StepResult:
     notes: tuple[str, ...] = ()
     error: str | None = None
     version: str | None = None
+    may_pass: bool = False

@@ -41,7 +41,7 @@ from pipeline.warehouse.ledger import (
     last_file_id,
     mark_stale,
     save_table,
-    table_states,
+    table_state,
 )
 
 _AT_ONCE = 64  # files looked at before they are loaded: bounds what lies in the work folder
@@ -62,7 +62,7 @@ def ingest(
     work.mkdir(parents=True)
     tally = Tally()
     from_archive = from_archive or again
-    before = table_states(run.database).get(source.table, TableState(source.table))
+    before = table_state(run.database, source.table) or TableState(source.table)
     try:
         prepare_table(run, source)
         taken, growing = (
@@ -79,7 +79,7 @@ def ingest(
 
 def _audited(run: Run, source: Source, before: TableState, tally: Tally, again: bool) -> Audit | None:
     """What the contract says of the source's table after this run's files, and the guard of the delivery's size."""
-    state = table_states(run.database).get(source.table)
+    state = table_state(run.database, source.table)
     if state is None or not (tally.taken or state.version != before.version):
         return None
     guard = None if again else delivery(run.database, source.name)
@@ -284,7 +284,7 @@ def _record_files(run: Run, group: load.Group, counts: dict[int, tuple[int, int]
 
 def _save_bronze(run: Run, source: Source, group: load.Group, more: tuple[int, int], same: bool) -> None:
     """Bring the table's state up to date by `more` rows kept and set aside; `same`: its rows are those of before."""
-    state = table_states(run.database).get(source.table, TableState(source.table))
+    state = table_state(run.database, source.table) or TableState(source.table)
     before, (kept, aside) = state.watermark, more
     state = replace(
         state,

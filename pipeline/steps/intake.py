@@ -19,7 +19,7 @@ from pipeline.published import sync
 from pipeline.sql import quoted, table_name
 from pipeline.steps.context import Run
 from pipeline.warehouse import load
-from pipeline.warehouse.ledger import TableState, known_files, record_delivery, save_table, source_of, table_states
+from pipeline.warehouse.ledger import TableState, known_files, record_delivery, save_table, source_of, table_state
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Tally:
 
 def prepare_table(run: Run, source: Source) -> None:
     """Make the bronze table, or add the columns declared since it was made. A changed type is refused."""
-    if source.table not in table_states(run.database):
+    if table_state(run.database, source.table) is None:
         with run.database.transaction():
             load.create_bronze(run.database, source)
             save_table(run.database, TableState(source.table, run_id=run.run_id), {}, run.now)

@@ -41,7 +41,7 @@ def note_lost(database: Database, settings: Settings) -> None:
 
 def lost_files(database: Database, project: Project) -> dict[str, list[FoundFile]]:
     """The files written down as lost that are not back yet, by source."""
-    if not database.columns("ledger", "lost_files"):
+    if not database.has("ledger", "lost_files"):
         return {}
     lost = {row[0] for row in database.rows(f"SELECT sha256 FROM {_TABLE}")}.difference(_rejected(database))
     lost.difference_update(known_files(database))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC
 
 from pipeline.sql import literal, quoted, table_name
@@ -56,15 +56,18 @@ def _measures(run: Run, columns: dict[str, str], rows: int, source: str) -> Iter
             yield "sum", column, f"sum(CAST({name} AS DOUBLE))"
 
 
-def find_anomalies(run: Run) -> tuple[str, ...]:
-    """Judge what this run profiled against the runs before; a warning in the ledger, and a note, for each surprise."""
-    database = run.database
+def find_anomalies(run: Run, looked: Sequence[str]) -> tuple[str, ...]:
+    """Judge what this run profiled, of the tables it looked at, against the runs before.
+
+    A warning in the ledger, and a note, for each surprise.
+    """
+    database, marks = run.database, ", ".join("?" * len(looked))
     tables = [
         str(row[0])
         for row in database.rows(
-            "SELECT table_name FROM ledger.profiles GROUP BY table_name "
-            "HAVING count(DISTINCT run_id) > ? AND max(run_id) = ? ORDER BY table_name",
-            [_RUNS, run.run_id],
+            f"SELECT table_name FROM ledger.profiles WHERE measure = 'rows' AND table_name IN ({marks}) "
+            "GROUP BY table_name HAVING count(*) > ? AND max(run_id) = ? ORDER BY table_name",
+            [*looked, _RUNS, run.run_id],
         )
     ]
     if not tables:

@@ -23,7 +23,7 @@ from pipeline.steps.mended import Failing, Key, Line, Moved, cast_lines, put_in_
 from pipeline.warehouse import load
 from pipeline.warehouse.changes import record_batches
 from pipeline.warehouse.database import Database, Row
-from pipeline.warehouse.ledger import TableState, last_file_id, mark_stale, save_table, table_states
+from pipeline.warehouse.ledger import TableState, last_file_id, mark_stale, save_table, table_state
 from pipeline.warehouse.mends import QUARANTINE
 
 
@@ -149,7 +149,7 @@ def _known_fields(layout: Layout, columns: set[str]) -> Layout:
 def _note(run: Run, source: Source, moved: Moved, batch: int) -> None:
     """Bring the ledger up to date: the table's state, and what those below must do."""
     database, graph = run.database, run.project.graph
-    state = table_states(database).get(source.table, TableState(source.table))
+    state = table_state(database, source.table) or TableState(source.table)
     more = moved.came - moved.left
     after = replace(
         state,

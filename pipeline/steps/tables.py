@@ -80,19 +80,21 @@ def link_table(
     states: dict[str, TableState],
     beside: Path,
     last: dict[str, Any] | None,
-    types: dict[str, dict[str, str]],
 ) -> dict[str, Any] | None:
     """Link a table that has not changed since the last version. Returns its manifest entry, None if it must be written.
 
-    `types` are those of all gold tables: asked for once, not table by table.
+    Nothing is asked of the engine: a version has hundreds of tables and a run changes few of them.
     """
-    if last is None or last["tables"].get(model.name) != states[model.name].version:
+    if last is None or last["manifest"] is None or last["tables"].get(model.name) != states[model.name].version:
         return None
-    before = _entry_before(run, model, last)
-    if before is None:
+    before = last["manifest"]["tables"].get(model.name.partition(".")[2])
+    if before is None or "files" not in before:
         return None
-    _link(run, last["version"], before["files"], beside)
-    return {**before, **_told(run, model, types.get(model.name.partition(".")[2], {}))}
+    try:
+        _link(run, last["version"], before["files"], beside)
+    except FileNotFoundError:
+        return None
+    return {**before, **_told(run, model, {column["name"]: column["type"] for column in before["columns"]})}
 
 
 def _joint_hash(files: Sequence[dict[str, Any]]) -> str:
@@ -225,9 +227,10 @@ def _in_order(model: Model, state: TableState) -> bool:
 
 def _link(run: Run, version: str, files: Sequence[dict[str, Any]], beside: Path) -> None:
     for file in files:
-        target = beside / file["file"]
-        target.parent.mkdir(exist_ok=True)
-        os.link(run.project.settings.published / version / file["file"], target)
+        folder, _, _ = file["file"].rpartition("/")
+        if folder:
+            (beside / folder).mkdir(exist_ok=True)
+        os.link(f"{run.project.settings.published}/{version}/{file['file']}", f"{beside}/{file['file']}")
 
 
 def _entry_before(run: Run, model: Model, last: dict[str, Any] | None) -> dict[str, Any] | None:

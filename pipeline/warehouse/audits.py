@@ -50,13 +50,14 @@ class Audit:
 
 def last_audits(database: Database) -> dict[str, Audit]:
     """The last audit of every table that has one."""
-    failures: dict[str, list[str]] = {}
-    for table, record in failing(database):
-        failures.setdefault(table, []).append(record.sentence(table))
     found = database.rows(
         "SELECT table_name, max(run_id), arg_max(version, run_id), arg_max(contract, run_id), arg_max(outcome, run_id), "
         "max(checked_at) FILTER (whole), arg_max(whole, run_id) FROM ledger.audits GROUP BY table_name"
     )
+    failures: dict[str, list[str]] = {}
+    if any(row[4] == FAILED for row in found):
+        for table, record in failing(database):
+            failures.setdefault(table, []).append(record.sentence(table))
     return {
         name: Audit(run, name, version, contract, outcome, whole_at, not whole, tuple(failures.get(name, ())))
         for name, run, version, contract, outcome, whole_at, whole in found

@@ -12,6 +12,7 @@ import duckdb
 
 from pipeline.errors import GoldfeedError, PermanentError, TransientError, UsageError, WarehouseBusy
 from pipeline.settings import Settings, bytes_of
+from pipeline.sql import quoted
 from pipeline.warehouse.masks import install, key_id, token_key
 
 MINIMUM = (2, 0, 0)
@@ -154,24 +155,17 @@ class Database:
         self.run("CHECKPOINT")
 
     def columns(self, layer: str, table: str) -> dict[str, str]:
-        """Column -> type of a table; empty if there is none."""
-        found = self.rows(
-            "SELECT column_name, data_type FROM duckdb_columns() "
-            "WHERE database_name = current_database() AND schema_name = ? AND table_name = ? ORDER BY column_index",
+        """Column -> type of a table, which must be there. (duckdb_columns() looks at every table there is.)"""
+        return self.columns_of(f"{quoted(layer)}.{quoted(table)}")
+
+    def has(self, layer: str, table: str) -> bool:
+        """Whether there is such a table or view."""
+        found = self.value(
+            "SELECT count(*) FROM duckdb_columns() "
+            "WHERE database_name = current_database() AND schema_name = ? AND table_name = ?",
             [layer, table],
         )
-        return {str(name): str(kind) for name, kind in found}
-
-    def columns_in(self, layer: str) -> dict[str, dict[str, str]]:
-        """table -> column -> type, of all tables of a schema at once."""
-        found: dict[str, dict[str, str]] = {}
-        for table, name, kind in self.rows(
-            "SELECT table_name, column_name, data_type FROM duckdb_columns() "
-            "WHERE database_name = current_database() AND schema_name = ? ORDER BY table_name, column_index",
-            [layer],
-        ):
-            found.setdefault(str(table), {})[str(name)] = str(kind)
-        return found
+        return bool(found)
 
     def same_type(self, one: str, other: str) -> bool:
         """Whether two type names mean the same type to the engine (`int` and `INTEGER`)."""
@@ -187,7 +181,8 @@ class Database:
 
     def close(self) -> None:
         """Close the connection, with the last one the file; open transactions are rolled back."""
-        self._connection.close()
+        with translated(str(self.path)):
+            self._connection.close()
         if self._maker is not None and self in self._maker._others:
             self._maker._others.remove(self)
 

@@ -90,17 +90,12 @@ def _migrations() -> list[list[str]]:
 
 
 def _applied(database: Database) -> int:
-    if not database.columns("ledger", "migrations"):
+    if not database.has("ledger", "migrations"):
         return 0
     return int(database.value("SELECT coalesce(max(migration), 0) FROM ledger.migrations"))
 
 
 # ---------------------------------------------------------------- runs and tasks
-def next_run_id(database: Database) -> int:
-    """The number the next run will bear."""
-    return int(database.value("SELECT coalesce(max(run_id), 0) + 1 FROM ledger.runs"))
-
-
 def close_open_runs(database: Database, now: datetime) -> None:
     """Mark runs that a crash cut off: only one process can hold the file, so none of them lives."""
     if database.value("SELECT count(*) FROM ledger.runs WHERE status = 'running'"):
@@ -117,9 +112,14 @@ def flows_whose_last_run(database: Database, status: str) -> list[str]:
     return [str(row[0]) for row in found]
 
 
-def start_run(database: Database, run_id: int, flow: str, now: datetime) -> None:
-    """Record that a run began."""
-    database.run("INSERT INTO ledger.runs VALUES (?, ?, 'running', ?, NULL, NULL, NULL)", [run_id, flow, now])
+def start_run(database: Database, flow: str, now: datetime) -> int:
+    """Record that a run began. Returns its number."""
+    number = database.value(
+        "INSERT INTO ledger.runs SELECT coalesce(max(run_id), 0) + 1, ?, 'running', CAST(? AS TIMESTAMP), NULL, NULL, NULL "
+        "FROM ledger.runs RETURNING run_id",
+        [flow, now],
+    )
+    return int(number)
 
 
 def finish_run(
@@ -155,13 +155,21 @@ def record_task(database: Database, task: TaskRecord) -> None:
 
 
 # ---------------------------------------------------------------- tables
+_STATES = (
+    "SELECT table_name, version, fingerprint, watermark, rows_in, kept, superseded, quarantined, run_id "
+    "FROM ledger.tables"
+)
+
+
 def table_states(database: Database) -> dict[str, TableState]:
     """Every table the ledger knows, by full name."""
-    found = database.rows(
-        "SELECT table_name, version, fingerprint, watermark, rows_in, kept, superseded, quarantined, run_id "
-        "FROM ledger.tables"
-    )
-    return {row[0]: TableState(*row) for row in found}
+    return {row[0]: TableState(*row) for row in database.rows(_STATES)}
+
+
+def table_state(database: Database, name: str) -> TableState | None:
+    """What the ledger knows of one table; None if it was never written."""
+    rows = database.rows(f"{_STATES} WHERE table_name = ?", [name])
+    return TableState(*rows[0]) if rows else None
 
 
 def table_inputs(database: Database) -> dict[str, dict[str, int]]:
@@ -177,6 +185,11 @@ class Known:
 
     def __init__(self, database: Database) -> None:
         self.states, self.inputs = table_states(database), table_inputs(database)
+
+    def read_again(self, database: Database, names: list[str]) -> None:
+        """Tables have a new state which was not `noted`."""
+        found = database.rows(f"{_STATES} WHERE list_contains(?, table_name)", [names])
+        self.states |= {row[0]: TableState(*row) for row in found}
 
     def noted(self, state: TableState, inputs: dict[str, int]) -> None:
         """A table has a new state, which is committed."""
@@ -320,7 +333,8 @@ def record_publication(
     database: Database, version: str, kind: str, run_id: int | None, tables: str, now: datetime
 ) -> None:
     """Add a publication (kind publish, rollback or adopted); `tables` is JSON {table: version}."""
-    number = int(database.value("SELECT coalesce(max(publication_id), 0) + 1 FROM ledger.publications"))
     database.run(
-        "INSERT INTO ledger.publications VALUES (?, ?, ?, ?, ?, ?)", [number, version, kind, run_id, tables, now]
+        "INSERT INTO ledger.publications SELECT coalesce(max(publication_id), 0) + 1, ?, ?, ?, ?, CAST(? AS TIMESTAMP) "
+        "FROM ledger.publications",
+        [version, kind, run_id, tables, now],
     )

@@ -47,7 +47,7 @@ class Group:
 
 
 def bronze_columns(database: Database, source: Source) -> dict[str, str]:
-    """Data columns of a bronze table and their types, lineage left out; empty if there is no table."""
+    """Data columns of a bronze table and their types, lineage left out; the table must be there."""
     found = database.columns("bronze", source.name)
     return {name: kind for name, kind in found.items() if name not in LINEAGE}
 

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import apprise
 import pytest
 from aiosmtpd.controller import Controller
 
@@ -19,7 +20,7 @@ from pipeline.outbox import Outbox
 from pipeline.project.channel import ChannelFile
 from pipeline.results import RunResult, TaskResult
 from pipeline.service import Service
-from tests.conftest import Shop
+from tests.conftest import ROOT, Shop
 from tests.integration.test_service import Hands, free_port
 
 NOTIFY = "name: tiny\nnotify:\n  team: {url_env: TEAM_URL}\nflows:\n  tiny: {schedule: '0 2 * * *', retries: 0}\n"
@@ -144,6 +145,21 @@ def test_a_channel_that_cannot_be_reached_or_has_no_address_is_named(shop: Shop)
     assert "there is no channel under notify:" in shop.cli("notify", "test").stderr
     shop.write("goldfeed.yml", NOTIFY.replace("retries: 0", "notify: [teem]"))
     assert "goldfeed.yml:5: there is no channel 'teem'; did you mean 'team'?" in shop.cli("plan").stderr
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "mailtos://user:password@example.com",
+        "sns://AHIAJGNT76XIMXDBIJYA/bu1dHSdO22pfaaVy/wmNsdjhV/eu-central-1/shop",
+        "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#shop",
+        "workflows://host.example.com/643d8f3e0c294bd8b1b1e0e1a8d6cb0c/Nd8f3e0c294bd8b1b1e0e1a8d6cb0cabcdefghij",
+        "jsons://host.example.com/hook",
+    ],
+)
+def test_the_receivers_of_the_docs_can_be_addressed(address: str) -> None:
+    assert apprise.Apprise().add(address)
+    assert f"`{address.partition('://')[0]}://" in (ROOT / "docs/service.md").read_text()
 
 
 def test_messages_hold_names_and_numbers_but_no_values() -> None:

@@ -197,7 +197,7 @@ def test_a_task_over_its_sla_is_noted_in_the_run(shop: Shop) -> None:
         ("gold.totals: {sla: soon}", "goldfeed.yml:9: flows.tiny.tables.gold.totals.sla: 'soon' is no length of time"),
         ("gold.totals: {deadline: tomorrow}", "'tomorrow' is no deadline such as 'through yesterday by 07:00 Europe/Berlin'"),
         ("gold.totals: {deadline: yesterday by 27:00}", "goldfeed.yml:9: flows.tiny.tables.gold.totals.deadline.by:"),
-        ("gold.totals: {deadline: yesterday by 07:00 Berlin}", "'Berlin' is no time zone; write it as Europe/Berlin"),
+        ("gold.totals: {deadline: yesterday by 07:00 Berlin}", "'Berlin' is no time zone; did you mean Europe/Berlin?"),
         ("gold.totals: {deadline: {by: 07:00, trough: today}}", "did you mean 'through'?"),
         ("gold.totals: {deadline: monday by 07:00}", "'monday' is no day; write today, yesterday or 3 days ago"),
         ("silver.orders: {freshness: 1h}", "goldfeed.yml:9: silver.orders has no readers, so it has no freshness and no deadline"),

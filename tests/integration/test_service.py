@@ -20,6 +20,7 @@ import pytest
 
 from pipeline.clock import Clock
 from pipeline.errors import PermanentError, TransientError
+from pipeline.failpoints import NAMES
 from pipeline.log import logger
 from pipeline.runner import Order, execute, open_warehouse
 from pipeline.service import Service
@@ -99,7 +100,12 @@ def test_files_that_arrive_are_run_and_health_tells(shop: Shop, serve: Callable[
     shop.drop_orders("orders_1.csv", "1,c,paid,1.00,2024-01-01")
     served.until(lambda: served.said("run", status="succeeded", because="arrival"))
     assert shop.ask("SELECT * FROM totals") == [("paid", 1, 1)]
-    assert served.page("/health/ready")[0] == 200
+    assert served.page("/health/ready")[0] == 200 and served.page("/health") == (200, {"status": "well"})
+    told = [line for line in served.lines if line.get("event") in ("task", "run")]
+    assert [line.get("task", "run") for line in told] == [
+        "ingest bronze.orders", "build silver.orders", "build gold.totals", "publish gold", "run",
+    ]
+    assert {(line["run"], line["flow"], line["because"]) for line in told} == {(1, "tiny", "arrival")}
     assert shop.cli("status").returncode == 0  # between runs others may look
     shop.drop_orders("orders_2.csv", "2,c,paid,1.00,2024-01-01")
     served.until(lambda: len(served.said("run", status="succeeded")) == 2)
@@ -144,7 +150,7 @@ def test_a_broken_edit_keeps_what_was_there_and_says_so_and_a_good_one_is_taken(
     served.until(lambda: served.said("serving"))
     shop.write("goldfeed.yml", ONE_SECOND.replace("0 2 * * *", "0 99 * * *"))
     refused = served.until(lambda: served.said("the edit is refused; what was there before goes on"))
-    assert "goldfeed.yml:3: flows.tiny.schedule: '0 99 * * *' is no cron expression" in refused[0]["error"]
+    assert "goldfeed.yml:3: flows.tiny.schedule: '0 99 * * *' is no cron expression: the hour '99' cannot be read" in refused[0]["error"]
     shop.drop_orders("orders_1.csv", "1,c,paid,1.00,2024-01-01")
     served.until(lambda: served.said("run", status="succeeded"))
     shop.write("goldfeed.yml", "name: tiny\nflows:\n  other: {on_arrival: 0.2}\n")
@@ -160,11 +166,24 @@ def test_a_broken_edit_keeps_what_was_there_and_says_so_and_a_good_one_is_taken(
     [
         ("flows:\n  a: {schedul: '0 2 * * *'}\n", "goldfeed.yml:3: there is no key 'flows.a.schedul' here; did you mean 'schedule'?"),
         ("flows:\n  a: {schedule: '0 2 * *'}\n", "goldfeed.yml:3: flows.a.schedule: '0 2 * *' is no cron expression: it takes minute"),
-        ("flows:\n  a: {time_zone: Europe/Berln}\n", "goldfeed.yml:3: flows.a.time_zone: 'Europe/Berln' is no time zone; write it as Europe/Berlin"),
+        ("flows:\n  a: {time_zone: Europe/Berln}\n", "goldfeed.yml:3: flows.a.time_zone: 'Europe/Berln' is no time zone; did you mean Europe/Berlin?"),
         ("flows:\n  a: {select: [gold.totls]}\n", "goldfeed.yml:3: gold.totls means no table; did you mean gold.totals?"),
         ("flows:\n  a: {catch_up: never}\n", "goldfeed.yml:3: flows.a.catch_up"),
         ("flows:\n  a: {time_limit: soon}\n", "goldfeed.yml:3: flows.a.time_limit: 'soon' is no length of time such as 90s, 10m or 2h"),
         ("flows:\n  a: {retries: -1}\n", "goldfeed.yml:3: flows.a.retries"),
+        ("flows:\n  a: {schedule: '0 2 * * mun'}\n", "goldfeed.yml:3: flows.a.schedule: '0 2 * * mun' is no cron expression: the day of week 'mun' cannot be read"),
+        ("flows:\n  a: {select: [bronze, silver, gold]}\n  b: {schedule: '@daily'}\n", "goldfeed.yml:4: the flow b has no tables"),
+        ("flows:\n  a: {tables: {gold.totls: {sla: 2m}}}\n", "goldfeed.yml:3: the flow a has no table gold.totls; did you mean gold.totals?"),
+        ("flows:\n  a: {tables: {gold.totals: {deadlin: x}}}\n", "did you mean 'deadline'?"),
+        ("flows:\n  a: {tables: {gold.totals: {deadline: by seven}}}\n", "goldfeed.yml:3: flows.a.tables.gold.totals.deadline: 'by seven' is no deadline"),
+        (
+            "flows:\n  a:\n    tables:\n      gold.totals: {deadline: {by: 07:00, column: statu}}\n",
+            "goldfeed.yml:5: gold.totals has no column statu; did you mean status?",
+        ),
+        ("notify:\n  a: {url_env: X, on: [failur]}\n", "goldfeed.yml:3: notify.a.on.0: Input should be 'failure', "),
+        ("notify:\n  a: {url_evn: X}\n", "goldfeed.yml:3: there is no key 'notify.a.url_evn' here; did you mean 'url_env'?"),
+        ("flow:\n  a: {}\n", "goldfeed.yml:2: there is no key 'flow' here; did you mean 'flows'?"),
+        ("retention: {bronz: 1d}\n", "goldfeed.yml:2: there is no key 'retention.bronz' here; did you mean 'bronze'?"),
     ],
 )
 def test_a_wrong_flow_is_refused_at_start_with_file_line_and_advice(shop: Shop, text: str, message: str) -> None:
@@ -179,6 +198,28 @@ def test_a_port_that_is_taken_is_named(shop: Shop) -> None:
         one.listen()
         done = shop.cli("serve", env={"GOLDFEED_HTTP_PORT": str(one.getsockname()[1])})
     assert done.returncode == 2 and "cannot be had" in done.stderr and "set GOLDFEED_HTTP_PORT" in done.stderr
+
+
+@pytest.mark.parametrize("place", [name for name in NAMES if name.startswith(("ingest.", "build.", "publish.", "run."))])
+def test_k6_stopped_at_any_step_the_next_start_goes_on(shop: Shop, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    shop.write("goldfeed.yml", "name: tiny\nflows:\n  tiny: {schedule: '0 2 * * *'}\n")
+    hands = Hands()
+    service = by_hand(shop, hands)
+    service.begin()
+    shop.drop_orders("orders_1.csv", "1,c,paid,1.00,2024-01-01", "2,c,lost,1.00,2024-01-01")
+    monkeypatch.setenv("GOLDFEED_CRASH_AT", place)
+    monkeypatch.setattr("pipeline.failpoints._reached", {})
+    monkeypatch.setattr("pipeline.failpoints.os.kill", lambda *_: service.stop.set())  # what SIGTERM does
+    hands.time = datetime(2024, 1, 2, 2, 0, 1)
+    service.turn(hands.time)
+    monkeypatch.undo()
+    assert service.stop.is_set()
+    service = by_hand(shop, hands)
+    service.begin()
+    service.turn(hands.time)
+    assert shop.ask("SELECT * FROM totals") == [("paid", 1, 1)] and len(shop.quarantine()) == 1
+    assert {status for (status,) in shop.warehouse("SELECT status FROM ledger.runs")} <= {"interrupted", "succeeded"}
+    assert [state for _, _, state in states(shop)] == ["begun", "done"]
 
 
 # ---------------------------------------------------------------- by the clock
@@ -332,9 +373,9 @@ def test_t4_a_run_longer_than_its_interval_does_not_overlap_and_is_caught_up_onc
     service.begin()
     work, began = service.run, list[datetime]()
 
-    def slowly(flow: Any, why: str) -> Any:
+    def slowly(*asked: Any, **more: Any) -> Any:
         began.append(hands.time)
-        done = work(flow, why)
+        done = work(*asked, **more)
         hands.time += timedelta(minutes=5)
         return done
 

@@ -269,7 +269,7 @@ def test_a_changed_model_is_rebuilt_with_all_below_it_and_a_comment_is_no_change
     assert shop.run().status == "nothing_to_do"
     shop.write("sql/silver/orders.sql", SILVER_ORDERS.replace("'shipped')", "'shipped', 'lost')"))
     database = open_warehouse(shop.project(), Clock())
-    tasks = plan(shop.project().graph, look(shop.project(), database, Order(), Clock().now())[0])
+    tasks = plan(shop.project().graph, look(shop.project(), database, Order(), Clock().now()).situation)
     database.close()
     assert [(task.name, task.reason) for task in tasks] == [
         ("build silver.orders", "its model has changed"), ("build gold.totals", "silver.orders is built first"),

@@ -129,7 +129,7 @@ def give_keys(run: Run, model: Model, built: str) -> None:
     """
     database, names = run.database, identity(model)
     table = registry(model)
-    if not database.columns("ledger", "keys_" + model.name.partition(".")[2]):
+    if not database.has("ledger", "keys_" + model.name.partition(".")[2]):
         database.run(
             f"CREATE TABLE {table} AS SELECT {columns_list(names)}, CAST(0 AS INTEGER) AS given FROM {built} WHERE false"
         )
