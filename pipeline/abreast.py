@@ -26,10 +26,8 @@ def is_light(tasks: Sequence[PlannedTask], states: Mapping[str, ledger.TableStat
 
 
 def abreast(run: Run, tasks: Sequence[PlannedTask], one: Callable[[PlannedTask, Database], None]) -> None:
-    """Do tasks two at a time, each after those it depends on; every worker has a connection of its own."""
-    if any(run.project.graph.models[task.table].is_python for task in tasks):
-        Thread(target=import_module, args=("polars",), daemon=True).start()  # 0.35 s that nobody need wait for
-    waiting, running = _longest_first(run, tasks), dict[Future[None], tuple[str, Database]]()
+    """Do tasks two at a time, each after those it depends on, the first first; every worker has a connection of its own."""
+    waiting, running = list(tasks), dict[Future[None], tuple[str, Database]]()
     idle = [run.database.another() for _ in range(WORKERS)]
     try:
         with ThreadPoolExecutor(WORKERS) as pool:
@@ -49,7 +47,19 @@ def abreast(run: Run, tasks: Sequence[PlannedTask], one: Callable[[PlannedTask, 
             database.close()
 
 
-def _longest_first(run: Run, tasks: Sequence[PlannedTask]) -> list[PlannedTask]:
+def import_early(run: Run, tasks: Sequence[PlannedTask]) -> None:
+    """Import Polars in a thread of its own if a model needs it: 0.35 s that nobody need wait for."""
+    models = run.project.graph.models
+    if any(task.table in models and models[task.table].is_python for task in tasks):
+        Thread(target=import_module, args=("polars",), daemon=True).start()
+
+
+def largest_first(tasks: Sequence[PlannedTask]) -> list[PlannedTask]:
+    """Tasks with the most bytes to read first, so that no large one is left for the end."""
+    return sorted(tasks, key=lambda task: -sum(file.size for file in task.files))
+
+
+def longest_first(run: Run, tasks: Sequence[PlannedTask]) -> list[PlannedTask]:
     """Tasks with the longest way to go below them first, so that no long chain is left for the end."""
     below: dict[str, int] = {}
     for task in reversed(tasks):

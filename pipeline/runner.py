@@ -10,7 +10,7 @@ from threading import Event
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
-from pipeline.abreast import abreast, is_light
+from pipeline.abreast import abreast, import_early, is_light, largest_first, longest_first
 from pipeline.clock import Clock
 from pipeline.errors import GoldfeedError, TransientError
 from pipeline.failpoints import failpoint
@@ -171,16 +171,15 @@ def _do_all(run: Run, tasks: Sequence[PlannedTask], order: Order) -> list[Outcom
 
     known = run.known or ledger.Known(run.database)
     expect_contracts(run, [task.table for task in tasks])
-    for task in tasks:
-        if task.action in ("ingest", "replay"):
-            one(task, run.database)
+    _take_in(run, [task for task in tasks if task.action in ("ingest", "replay")], one)
     for task in tasks:
         if task.action == "check":
             one(task, run.database)
     builds = [task for task in tasks if task.action == "build"]
     _read_again(run, known, tasks)
     if is_light(tasks, known.states):
-        abreast(run, builds, one)
+        import_early(run, builds)
+        abreast(run, longest_first(run, builds), one)
     else:
         for task in builds:
             one(task, run.database)
@@ -196,6 +195,17 @@ def _read_again(run: Run, known: ledger.Known, tasks: Sequence[PlannedTask]) -> 
         known.states = ledger.table_states(run.database)
     else:
         known.read_again(run.database, [task.table for task in tasks if task.action == "ingest"])
+
+
+def _take_in(run: Run, tasks: Sequence[PlannedTask], one: Callable[[PlannedTask, Database], None]) -> None:
+    """Files into bronze, two sources at a time; one by one where rows are put in the place of others."""
+    if len(tasks) > 1 and not any(task.again or task.action == "replay" for task in tasks):
+        abreast(run, largest_first(tasks), one)
+    else:
+        for task in tasks:
+            one(task, run.database)
+    if run.claims.altered:
+        run.database.checkpoint()  # DESIGN.md, duckdb#22124; not beside the other transactions of the tasks
 
 
 def _do_or_skip(run: Run, task: PlannedTask, order: Order, failed: dict[str, str]) -> Outcome:

@@ -38,7 +38,6 @@ from pipeline.warehouse.changes import record_batches
 from pipeline.warehouse.ledger import (
     TableState,
     known_files,
-    last_file_id,
     mark_stale,
     save_table,
     table_state,
@@ -57,7 +56,7 @@ def ingest(
     in landing/ goes after. A file that cannot be read goes to rejected/.
     With `again`, files that bronze holds are read anew from archive/ and take the place of their rows.
     """
-    work = run.project.settings.scratch / "ingest"
+    work = run.project.settings.scratch / "ingest" / source.name
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     tally = Tally()
@@ -115,11 +114,11 @@ def _ingest_batch(
 def _load_group(run: Run, source: Source, files: list[Ready], work: Path, tally: Tally, again: bool) -> None:
     """Read a group; what the fast reader did not read to the line is read again by the careful one."""
     columns = load.bronze_columns(run.database, source)
-    group = load.Group(source, files, _numbers(run, files, again), columns, again)
+    group = load.Group(source, files, [], columns, again)
     exact = _read_exactly(run, group)
     still = [unchanged(file.looked.found) for file in files]
     if all(exact) and all(still):
-        _commit_group(run, group, work, tally)
+        _commit_group(run, replace(group, ids=_numbers(run, files, again)), work, tally)
         return
     files, exact = _drop_moved(run, files, exact, still, tally)
     settings = run.project.settings
@@ -141,8 +140,7 @@ def _numbers(run: Run, files: list[Ready], again: bool) -> list[int]:
     if again:
         known = known_files(run.database)
         return [known[file.looked.facts.sha256][0] for file in files]
-    first = last_file_id(run.database) + 1
-    return list(range(first, first + len(files)))
+    return run.claims.numbers(run.database, len(files))
 
 
 def _read_exactly(run: Run, group: load.Group) -> list[bool]:
@@ -174,13 +172,13 @@ def _commit_group(run: Run, group: load.Group, work: Path, tally: Tally) -> None
     database, source = run.database, group.source
     load.number_lines(database)
     side = work / "misfits"
-    _write_misfits(run, group, side)
+    first = run.numbers.take(database, _write_misfits(run, group, side) + load.broken_lines(database))
     with database.transaction():
         before = load.content_of(database, group) if group.again else None
         came = _when_they_came(run, group)
         held = load.forget_rows(database, group) if group.again else (0, 0)
         load.insert_rows(database, group, run.now)
-        load.insert_quarantine(database, group, side, run.run_id, run.now)
+        load.insert_quarantine(database, group, side, first, run.run_id, run.now)
         overlay(run, group)
         counts = load.loaded_counts(database, group)
         load.check_balance(group, counts)
@@ -203,15 +201,17 @@ def _commit_group(run: Run, group: load.Group, work: Path, tally: Tally) -> None
     tally.quarantined += aside
 
 
-def _write_misfits(run: Run, group: load.Group, side: Path) -> None:
-    """The rows that do not fit, with their raw text fetched from the file, as CSV for the loader."""
+def _write_misfits(run: Run, group: load.Group, side: Path) -> int:
+    """The rows that do not fit, with their raw text fetched from the file, as CSV for the loader. Returns how many."""
+    found = load.misfits(run.database, group)
     with open(side, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
-        for place, found in groupby(load.misfits(run.database, group), key=lambda misfit: misfit[0]):
-            wanted = {line: bad for _, line, bad in found}
+        for place, rows in groupby(found, key=lambda misfit: misfit[0]):
+            wanted = {line: bad for _, line, bad in rows}
             for line, raw in raw_lines(run, group.files[place], sorted(wanted)):
                 column, reason = load.reason_of(group, wanted[line])
                 writer.writerow((place, line, reason, column, raw))
+    return len(found)
 
 
 def _when_they_came(run: Run, group: load.Group) -> dict[int, int]:

@@ -54,7 +54,7 @@ def prepare_table(run: Run, source: Source) -> None:
 def _add_column(run: Run, source: Source, name: str, kind: str) -> None:
     run.database.run(f"ALTER TABLE {table_name(source.table)} ADD COLUMN {quoted(name)} {kind}")
     failpoint("evolve.after_alter")
-    run.database.checkpoint()
+    run.claims.altered = True
 
 
 def look_at_all(
@@ -161,6 +161,9 @@ def make_all_ready(run: Run, source: Source, looked: Iterable[Looked], tally: Ta
         except FileRejected as error:
             file.forget()
             set_apart(run, file.found, file.facts.sha256, error, tally)
+            continue
+        if not run.claims.claim(file.facts.sha256, source.name):
+            _drop_duplicates(run, [(file, None, False)], tally)
             continue
         for name in ready.layout.new_columns:
             _add_column(run, source, name, "VARCHAR")

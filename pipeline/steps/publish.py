@@ -88,7 +88,8 @@ def _write_tables(
     def one(model: Model) -> dict[str, Any]:
         own = replace(run, database=run.database.another())
         try:
-            return write_table(own, model, states, beside, last)
+            with own.database.in_order():
+                return write_table(own, model, states, beside, last)
         finally:
             own.database.close()
 

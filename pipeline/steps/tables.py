@@ -145,8 +145,7 @@ def _parts(
 
 def _bounds(run: Run, model: Model, file: dict[str, Any]) -> tuple[Any, Any]:
     """The bounds of a part, from the text in the manifest to values of the column."""
-    layer, _, name = model.name.partition(".")
-    kind = run.database.columns(layer, name)[model.header.key[0]]
+    kind = run.database.columns_of(table_name(model.name))[model.header.key[0]]
     low, high = (
         None if text is None else run.database.value(f"SELECT CAST(? AS {kind})", [text])
         for text in (file["from"], file["to"])
@@ -255,8 +254,7 @@ def _check_rows(database: Database, model: Model, written: int) -> None:
 
 
 def _described(run: Run, model: Model) -> dict[str, Any]:
-    layer, _, name = model.name.partition(".")
-    return _told(run, model, run.database.columns(layer, name))
+    return _told(run, model, run.database.columns_of(table_name(model.name)))
 
 
 def _told(run: Run, model: Model, columns: dict[str, str]) -> dict[str, Any]:

@@ -130,12 +130,12 @@ class Database:
 
     @contextmanager
     def in_order(self) -> Iterator[None]:
-        """Keep the order of rows for the statements inside (slower; needed for line numbers and files)."""
-        self.run("SET preserve_insertion_order = true")
+        """Keep the order of rows for this connection's statements inside (slower; needed for line numbers and files)."""
+        self.run("SET SESSION preserve_insertion_order = true")
         try:
             yield
         finally:
-            self.run("SET preserve_insertion_order = false")
+            self.run("SET SESSION preserve_insertion_order = false")
 
     @contextmanager
     def giving_way(self, limit: str) -> Iterator[None]:
@@ -172,7 +172,7 @@ class Database:
         return bool(self.value(f"SELECT typeof(CAST(NULL AS {one})) = typeof(CAST(NULL AS {other}))"))
 
     def columns_of(self, relation: str) -> dict[str, str]:
-        """Column -> type of any table, temporary ones too."""
+        """Column -> type of any table or query; a tenth of the price of `columns`, but an error if there is none."""
         return {str(row[0]): str(row[1]) for row in self.rows(f"DESCRIBE {relation}")}
 
     def key_id(self) -> str | None:

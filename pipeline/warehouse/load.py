@@ -25,6 +25,7 @@ class Group:
     """Files of one layout, read together. `files[i]` has number `ids[i]`; `again` if bronze holds them already.
 
     `doubted` are the places of those that the fast reader may have misread.
+    Numbers are given when all files are read to the line, so that a second reading leaves no gap.
     """
 
     source: Source
@@ -234,9 +235,13 @@ def _not_a(kind: str) -> str:
     return f"is not {'an' if kind.startswith('int') else 'a'} {kind}"
 
 
-def insert_quarantine(database: Database, group: Group, side: Path, run_id: int, now: datetime) -> int:
-    """Add the broken lines, and the misfits listed in the CSV file `side`, to quarantine. Returns how many."""
-    first = int(database.value("SELECT coalesce(max(quarantine_id), 0) FROM ledger.quarantine"))
+def broken_lines(database: Database) -> int:
+    """How many lines of the group just read are broken."""
+    return int(database.value("SELECT count(*) FROM temp.broken"))
+
+
+def insert_quarantine(database: Database, group: Group, side: Path, first: int, run_id: int, now: datetime) -> None:
+    """Add the broken lines, and the misfits listed in the CSV file `side`, to quarantine, numbered after `first`."""
     misfit = (
         "SELECT _f, line, reason, column_name, raw FROM read_csv(?, columns = {'_f': 'INTEGER', 'line': 'BIGINT', "
         "'reason': 'VARCHAR', 'column_name': 'VARCHAR', 'raw': 'VARCHAR'}, auto_detect = false, header = false, "
@@ -248,7 +253,6 @@ def insert_quarantine(database: Database, group: Group, side: Path, run_id: int,
         f"UNION ALL {misfit})",
         [first, group.source.name, run_id, now, str(side)],
     )
-    return int(database.value("SELECT coalesce(max(quarantine_id), 0) FROM ledger.quarantine")) - first
 
 
 def loaded_counts(database: Database, group: Group) -> dict[int, tuple[int, int]]:

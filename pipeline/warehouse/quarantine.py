@@ -8,6 +8,7 @@ from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 from pipeline.landing.archive import content, path_of
 from pipeline.landing.header import read_layout
@@ -16,7 +17,7 @@ from pipeline.landing.raw import record_lines
 from pipeline.project.source import Source
 from pipeline.settings import Settings, bytes_of
 from pipeline.warehouse.database import Database
-from pipeline.warehouse.mends import mended_lines
+from pipeline.warehouse.mends import has_mends, mended_lines
 
 _SIDE = (
     "read_csv(?, columns = {'file_id': 'INTEGER', 'line': 'BIGINT', 'reason': 'VARCHAR', 'column_name': 'VARCHAR', "
@@ -58,10 +59,11 @@ def set_aside_lines(
     side.parent.mkdir(parents=True, exist_ok=True)
     with open(side, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
+        files = archived_files(database, sorted({row[0] for row in found}))
+        mends = mended_lines(database, list(files)) if has_mends(database) else {}
         for file_id, rows in groupby(found, key=lambda row: row[0]):
             reasons = {line: (reason, column) for _, line, reason, column in rows}
-            mends = mended_lines(database, [file_id])
-            for line, raw in archived_lines(database, file_id, sorted(reasons), sources, settings):
+            for line, raw in archived_lines(files[file_id], sorted(reasons), sources, settings):
                 action, text = mends.get((file_id, line), ("", ""))
                 writer.writerow((file_id, line, *reasons[line], text if action == "fix" else raw))
     database.run(
@@ -85,13 +87,28 @@ def set_aside_rows(database: Database, table: str, aside: str, numbers: Numbers,
     return many
 
 
+class Archived(NamedTuple):
+    """What it takes to find lines of a file in archive/."""
+
+    source: str
+    sha256: str
+    encoding: str
+    by_line: bool
+
+
+def archived_files(database: Database, file_ids: list[int]) -> dict[int, Archived]:
+    """file_id -> where and how the file lies in archive/; all asked for at once."""
+    found = database.rows(
+        "SELECT file_id, source, sha256, encoding, by_line FROM ledger.files WHERE list_contains(?, file_id)", [file_ids]
+    )
+    return {row[0]: Archived(*row[1:]) for row in found}
+
+
 def archived_lines(
-    database: Database, file_id: int, wanted: list[int], sources: dict[str, Source], settings: Settings
+    file: Archived, wanted: list[int], sources: dict[str, Source], settings: Settings
 ) -> Iterator[tuple[int, str]]:
     """(line, raw text) of lines of a file that is in archive/; without text if the archive has lost it."""
-    source, sha256, encoding, by_line = database.rows(
-        "SELECT source, sha256, encoding, by_line FROM ledger.files WHERE file_id = ?", [file_id]
-    )[0]
+    source, sha256, encoding, by_line = file
     path = path_of(settings.archive, sha256)
     if not path.exists():
         yield from ((line, "") for line in wanted)
