@@ -36,12 +36,14 @@ def idle(seconds: float) -> None:
         cwd=ROOT, stdout=subprocess.DEVNULL, env={**given, "GOLDFEED_HTTP_PORT": str(port), "GOLDFEED_METRICS_PORT": "0"},
     )
     try:
+        while not healthy(port):
+            time.sleep(1)
         time.sleep(5)
         seen = psutil.Process(process.pid)
         before = sum(seen.cpu_times()[:2])
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            assert urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10).status == 200
+            assert healthy(port)
             time.sleep(min(10.0, max(0.0, until - time.monotonic())))
         used = sum(seen.cpu_times()[:2]) - before
         print(f"idle for {seconds:.0f} s: {seen.memory_info().rss / 1e6:.0f} MB, {used / seconds:.2%} of a core")
@@ -49,6 +51,15 @@ def idle(seconds: float) -> None:
         process.terminate()
         process.wait()
         shutil.rmtree(home)
+
+
+def healthy(port: int) -> bool:
+    """Whether the service answers that it is well."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=30) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 def free_port() -> int:

@@ -8,7 +8,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class TaskResult:
-    """One task as `goldfeed run --json` shows it."""
+    """One task as `goldfeed run --json` shows it.
+
+    `may_pass`: its error is of the kind that passes, such as a full disk.
+    """
 
     task: str
     layer: str
@@ -20,7 +23,7 @@ class TaskResult:
     attempts: int
     seconds: float
     error: str | None
-    may_pass: bool = False  # whether the error is of the kind that passes: a full disk, too little memory
+    may_pass: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,5 +40,8 @@ class RunResult:
     accounting: dict[str, int] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return asdict(self)
+        """Plain data for JSON; `may_pass` is for the service alone."""
+        facts = asdict(self)
+        for task in facts["tasks"]:
+            del task["may_pass"]
+        return facts
