@@ -12,7 +12,7 @@ class Claims:
     """Numbers for the files of one run, each given once; who has which content; whether a bronze table was altered."""
 
     def __init__(self) -> None:
-        self._lock, self._last, self._held = Lock(), -1, dict[str, str]()
+        self._lock, self._last, self._held = Lock(), -1, dict[str, tuple[str, str]]()
         self.altered = False
 
     def numbers(self, database: Database, many: int) -> list[int]:
@@ -23,7 +23,7 @@ class Claims:
             first, self._last = self._last + 1, self._last + many
         return list(range(first, first + many))
 
-    def claim(self, sha256: str, source: str) -> bool:
-        """Whether a source that can read this content may take it: no other has claimed it in this run."""
+    def claim(self, sha256: str, source: str, name: str) -> tuple[str, str]:
+        """Who takes this content in this run, and under which name: the source that asks, unless another was first."""
         with self._lock:
-            return self._held.setdefault(sha256, source) == source
+            return self._held.setdefault(sha256, (source, name))

@@ -54,7 +54,8 @@ def test_i1_the_same_bytes_under_the_names_of_two_sources_count_once(sources: Sh
     rows = " UNION ALL ".join(f"SELECT * FROM bronze.{name}" for name in SOURCES)
     assert sources.warehouse(f"SELECT count(*) FROM ({rows})") == [(3,)]
     outcomes = "SELECT outcome, count(*) FROM ledger.deliveries GROUP BY ALL ORDER BY ALL"
-    assert sources.warehouse(outcomes) == [("duplicate", 2), ("loaded", 1)]
+    assert sources.warehouse(outcomes) == [("loaded", 1), ("rejected", 2)]  # and say whose content it is
+    assert len(list((sources.home / "rejected").glob("*.csv"))) == 2
 
 
 def test_bytes_that_one_source_refuses_another_takes_in_the_same_run(sources: Shop) -> None:
