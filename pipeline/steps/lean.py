@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from types import ModuleType, new_class
 from typing import Any
 
@@ -89,6 +90,7 @@ def _made() -> Soda:
     from soda_core.contracts.impl import contract_verification_impl as impl
     from soda_core.contracts.impl.check_types.check_types import CoreCheckTypesPlugin
 
+    import_module("soda_core.check_collections.session")  # else the first contract imports it, and the cloud with it
     CoreCheckTypesPlugin.register_check_types()
     seen: dict[str, str] = {}
 
