@@ -19,11 +19,12 @@ MEMORY_LIMIT, THREADS = "1GB", 2
 
 @dataclass(frozen=True)
 class Measured:
-    """Wall seconds, and peak resident memory in MB, of one process."""
+    """Wall seconds, peak resident memory in MB, and seconds of CPU, of one process."""
 
     seconds: float
     memory: float
     output: str
+    cpu: float = 0.0
 
 
 def measured(words: Sequence[str], environ: dict[str, str] | None = None) -> Measured:
@@ -40,7 +41,7 @@ def measured(words: Sequence[str], environ: dict[str, str] | None = None) -> Mea
     done.returncode = os.waitstatus_to_exitcode(status)
     if done.returncode:
         raise subprocess.CalledProcessError(done.returncode, words, output)
-    return Measured(time.monotonic() - began, peak_megabytes(usage), output)
+    return Measured(time.monotonic() - began, peak_megabytes(usage), output, usage.ru_utime + usage.ru_stime)
 
 
 def peak_megabytes(usage: resource.struct_rusage) -> float:
@@ -49,5 +50,7 @@ def peak_megabytes(usage: resource.struct_rusage) -> float:
 
 
 def middle(runs: Sequence[Measured]) -> Measured:
-    """Medians of seconds and memory."""
-    return Measured(median(run.seconds for run in runs), median(run.memory for run in runs), runs[-1].output)
+    """Medians of seconds, memory and CPU."""
+    numbers = ([getattr(run, name) for run in runs] for name in ("seconds", "memory", "cpu"))
+    seconds, memory, cpu = (median(values) for values in numbers)
+    return Measured(seconds, memory, runs[-1].output, cpu)
