@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
-import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -34,7 +33,6 @@ from pipeline.feed.work import Limits, Work
 from pipeline.project.role import RoleFile
 from pipeline.settings import Settings, bytes_of
 
-_TURN = 0.001  # seconds that a thread (a run's, mostly) may keep Python while others wait; an answer waits many times
 Health = Callable[[], tuple[bool, dict[str, Any]]]
 
 
@@ -128,7 +126,6 @@ class Server:
 
     def start(self) -> None:
         """Answer from now on."""
-        sys.setswitchinterval(_TURN)
         self._thread.start()
 
     def stop(self) -> None:
