@@ -47,6 +47,7 @@ def publish(run: Run) -> StepResult:
     if last is not None:
         there = is_whole(published, last["version"])
         last["manifest"] = read_manifest(published, last["version"]) if there else None
+        last["damaged"] = known_damage(published, last["version"])
     _remove_leftovers(published, last)
     version = _next_version(published, last)
     beside = published / f".building-{version}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,7 +15,7 @@ from pipeline.errors import PublishError
 from pipeline.failpoints import failpoint
 from pipeline.project.model import Model
 from pipeline.project.personal import check_told, marks
-from pipeline.published import file_hash, known_damage, sync
+from pipeline.published import file_hash, sync
 from pipeline.sql import columns_list, literal, quoted, table_name
 from pipeline.steps.context import Run
 from pipeline.steps.kinds.whole import REWRITTEN
@@ -87,12 +88,14 @@ def link_table(
     """
     if last is None or last["manifest"] is None or last["tables"].get(model.name) != states[model.name].version:
         return None
-    before = last["manifest"]["tables"].get(model.name.partition(".")[2])
-    if before is None or "files" not in before:
+    name = model.name.partition(".")[2]
+    before = last["manifest"]["tables"].get(name)
+    if before is None or "files" not in before or name in last["damaged"]:
         return None
     try:
         _link(run, last["version"], before["files"], beside)
     except FileNotFoundError:
+        shutil.rmtree(beside / f"{name}.parquet", ignore_errors=True)  # the parts linked so far
         return None
     return {**before, **_told(run, model, {column["name"]: column["type"] for column in before["columns"]})}
 
@@ -237,11 +240,12 @@ def _entry_before(run: Run, model: Model, last: dict[str, Any] | None) -> dict[s
     published = run.project.settings.published
     if last is None or last["manifest"] is None:
         return None
-    entry: dict[str, Any] | None = last["manifest"]["tables"].get(model.name.partition(".")[2])
-    if entry is None or "files" not in entry:
+    name = model.name.partition(".")[2]
+    entry: dict[str, Any] | None = last["manifest"]["tables"].get(name)
+    if entry is None or "files" not in entry or name in last["damaged"]:
         return None
     there = all((published / last["version"] / file["file"]).exists() for file in entry["files"])
-    return entry if there and model.name.partition(".")[2] not in known_damage(published, last["version"]) else None
+    return entry if there else None
 
 
 def _check_rows(database: Database, model: Model, written: int) -> None:

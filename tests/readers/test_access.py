@@ -52,7 +52,7 @@ def every_path(desk: Desk) -> list[str]:
             continue  # $batch; asked below
         values = {name: SAMPLES.get(name, "fact_orders") for name in route.param_convertors}
         path = route.path_format.format(**values)
-        paths += [] if path.startswith("/health/") else [path]
+        paths += [] if path.startswith("/health") else [path]
     assert len(paths) >= 5
     return paths
 

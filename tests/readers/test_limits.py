@@ -26,6 +26,7 @@ from pipeline.feed.catalog import catalog_of
 from pipeline.feed.exports import Exports, Wanted
 from pipeline.feed.serving import Parts
 from pipeline.feed.snapshot import open_snapshot
+from pipeline.feed.watch import NoCounters
 from tests.readers.desk import ROLES, SECRET, Desk, publish
 
 
@@ -262,7 +263,7 @@ def test_s12_a_reader_is_answered_and_the_log_told_when_nothing_can_be_written_d
 def test_counters_hear_of_every_request_but_those_for_health(tmp_path: Path) -> None:
     heard: list[dict[str, Any]] = []
 
-    class Counting:
+    class Counting(NoCounters):
         def observe(self, **facts: Any) -> None:
             heard.append(facts)
 

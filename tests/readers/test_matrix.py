@@ -22,7 +22,7 @@ from pipeline.feed.roles import role_of
 from pipeline.feed.serving import Parts
 from pipeline.powerbi.web import routes
 from pipeline.project.role import RoleFile, condition_for, parse_condition
-from pipeline.published import read_manifest
+from pipeline.published import manifest_hash, read_manifest
 from tests.conftest import Shop
 from tests.readers.desk import HIDDEN, PASSWORD, ROLES, SECRET, TABLES, USERS, Desk, publish
 
@@ -218,6 +218,7 @@ def test_s4_the_power_bi_project_knows_what_its_reader_may_see(shop: Shop) -> No
         desk.users.add(user, role, PASSWORD, datetime(2024, 1, 1))
     manifest = read_manifest(desk.published, "000001")
     manifest["tables"]["totals"]["columns"][2]["pii"] = "amount"
+    manifest["sha256"] = manifest_hash(manifest)
     (desk.published / "000001/manifest.json").write_text(json.dumps(manifest))
     texts = {}
     with desk.serving(Parts(roles=lambda: project.roles, more=routes(lambda: project))):
