@@ -63,6 +63,16 @@ KILL_SERVE = (
 )
 
 
+DROP_A_WEEK = (
+    "import pathlib\n"
+    "later, landing = pathlib.Path('/data/later'), pathlib.Path('/data/landing')\n"
+    "for day in sorted(later.glob('year=*/month=*/day=*'))[:8]:\n"
+    "    target = landing / day.relative_to(later)\n"
+    "    target.parent.mkdir(parents=True, exist_ok=True)\n"
+    "    day.rename(target)\n"
+)
+
+
 READY = (
     "import urllib.error, urllib.request as r\n"
     "try: answer = r.urlopen('http://127.0.0.1:8080/health/ready')\n"
@@ -97,18 +107,17 @@ def ends() -> list[str]:
 
 def test_it_comes_up_healthy_and_killed_three_times_in_a_run_gold_is_the_truth(stack: None) -> None:
     assert json.loads(inside("python", "-c", "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8080/health/live').read().decode())"))["status"] == "alive"
-    inside("goldfeed", "demo", "/data/landing", "--orders", "60000", "--days", "30", "--seed", "7", "--dirty", "0.01")
-    truth = json.loads(inside("cat", "/data/landing/truth.json"))
-    for _ in range(8):  # a kill may come just after a run has ended, and counts for nothing then
-        if ends().count("interrupted") == 3:
-            break
+    inside("goldfeed", "demo", "/data/later", "--orders", "100000", "--days", "28", "--seed", "7", "--dirty", "0.01")
+    truth = json.loads(inside("cat", "/data/later/truth.json"))
+    for _ in range(4):
+        inside("python", "-c", DROP_A_WEEK)
         until_running()
-        time.sleep(0.5)
+        time.sleep(0.3)
         docker("exec", "-T", "goldfeed", "python", "-c", KILL_SERVE, check=False)
         until_up()
     wait_for("SELECT count(*) FROM fact_orders", truth["overall"]["orders"], 120)
     wait_for("SELECT CAST(sum(revenue) AS VARCHAR) FROM mart_daily_kpis", truth["overall"]["revenue"])
-    assert ends().count("interrupted") == 3 and "succeeded" in ends()
+    assert ends().count("interrupted") >= 3 and "succeeded" in ends()  # one kill may have come as a run had ended
 
 
 def test_what_is_dropped_into_its_volume_is_taken_in(stack: None) -> None:
