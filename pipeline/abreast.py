@@ -54,11 +54,6 @@ def import_early(run: Run, tasks: Sequence[PlannedTask]) -> None:
         Thread(target=import_module, args=("polars",), daemon=True).start()
 
 
-def largest_first(tasks: Sequence[PlannedTask]) -> list[PlannedTask]:
-    """Tasks with the most bytes to read first, so that no large one is left for the end."""
-    return sorted(tasks, key=lambda task: -sum(file.size for file in task.files))
-
-
 def longest_first(run: Run, tasks: Sequence[PlannedTask]) -> list[PlannedTask]:
     """Tasks with the longest way to go below them first, so that no long chain is left for the end."""
     below: dict[str, int] = {}

@@ -10,7 +10,7 @@ from threading import Event
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
-from pipeline.abreast import abreast, import_early, is_light, largest_first, longest_first
+from pipeline.abreast import abreast, import_early, is_light, longest_first
 from pipeline.clock import Clock
 from pipeline.errors import GoldfeedError, TransientError
 from pipeline.failpoints import failpoint
@@ -198,14 +198,11 @@ def _read_again(run: Run, known: ledger.Known, tasks: Sequence[PlannedTask]) -> 
 
 
 def _take_in(run: Run, tasks: Sequence[PlannedTask], one: Callable[[PlannedTask, Database], None]) -> None:
-    """Files into bronze, two sources at a time; one by one where rows are put in the place of others."""
-    if len(tasks) > 1 and not any(task.again or task.action == "replay" for task in tasks):
-        abreast(run, largest_first(tasks), one)
-    else:
-        for task in tasks:
-            one(task, run.database)
+    """Files into bronze, one source after the other: so a run that was cut off numbers its files as if it had not been."""
+    for task in tasks:
+        one(task, run.database)
     if run.claims.altered:
-        run.database.checkpoint()  # DESIGN.md, duckdb#22124; not beside the other transactions of the tasks
+        run.database.checkpoint()  # DESIGN.md, duckdb#22124
 
 
 def _do_or_skip(run: Run, task: PlannedTask, order: Order, failed: dict[str, str]) -> Outcome:

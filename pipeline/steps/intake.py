@@ -162,10 +162,6 @@ def make_all_ready(run: Run, source: Source, looked: Iterable[Looked], tally: Ta
             file.forget()
             set_apart(run, file.found, file.facts.sha256, error, tally)
             continue
-        other, name = run.claims.claim(file.facts.sha256, source.name, file.found.name)
-        if other != source.name:
-            _refuse_twin(run, file, name, other, tally)
-            continue
         for name in ready.layout.new_columns:
             _add_column(run, source, name, "VARCHAR")
             evolved.add(name)

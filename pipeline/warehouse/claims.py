@@ -1,4 +1,4 @@
-"""What tasks that take in files side by side must agree on."""
+"""What the tasks of a run that take in files must agree on."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pipeline.warehouse.ledger import last_file_id
 
 
 class Claims:
-    """Numbers for the files of one run, each given once; who has which content; whether a bronze table was altered."""
+    """Numbers for the files of one run, each given once; whether a bronze table was altered."""
 
     def __init__(self) -> None:
-        self._lock, self._last, self._held = Lock(), -1, dict[str, tuple[str, str]]()
+        self._lock, self._last = Lock(), -1
         self.altered = False
 
     def numbers(self, database: Database, many: int) -> list[int]:
@@ -22,8 +22,3 @@ class Claims:
                 self._last = last_file_id(database)
             first, self._last = self._last + 1, self._last + many
         return list(range(first, first + many))
-
-    def claim(self, sha256: str, source: str, name: str) -> tuple[str, str]:
-        """Who takes this content in this run, and under which name: the source that asks, unless another was first."""
-        with self._lock:
-            return self._held.setdefault(sha256, (source, name))

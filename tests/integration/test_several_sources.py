@@ -1,4 +1,4 @@
-"""Two sources are taken in at a time: each as if it were alone."""
+"""Several sources in one run: each as if it were alone."""
 
 from __future__ import annotations
 
