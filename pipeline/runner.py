@@ -171,7 +171,9 @@ def _do_all(run: Run, tasks: Sequence[PlannedTask], order: Order) -> list[Outcom
 
     known = run.known or ledger.Known(run.database)
     expect_contracts(run, [task.table for task in tasks])
-    _take_in(run, [task for task in tasks if task.action in ("ingest", "replay")], one)
+    for task in tasks:  # one source after the other: so a run that was cut off numbers its files as if it had not been
+        if task.action in ("ingest", "replay"):
+            one(task, run.database)
     for task in tasks:
         if task.action == "check":
             one(task, run.database)
@@ -195,14 +197,6 @@ def _read_again(run: Run, known: ledger.Known, tasks: Sequence[PlannedTask]) -> 
         known.states = ledger.table_states(run.database)
     else:
         known.read_again(run.database, [task.table for task in tasks if task.action == "ingest"])
-
-
-def _take_in(run: Run, tasks: Sequence[PlannedTask], one: Callable[[PlannedTask, Database], None]) -> None:
-    """Files into bronze, one source after the other: so a run that was cut off numbers its files as if it had not been."""
-    for task in tasks:
-        one(task, run.database)
-    if run.claims.altered:
-        run.database.checkpoint()  # DESIGN.md, duckdb#22124
 
 
 def _do_or_skip(run: Run, task: PlannedTask, order: Order, failed: dict[str, str]) -> Outcome:

@@ -12,7 +12,6 @@ from pipeline.clock import Clock
 from pipeline.project.project import Project
 from pipeline.results import TaskResult
 from pipeline.warehouse.audits import Audits
-from pipeline.warehouse.claims import Claims
 from pipeline.warehouse.database import Database
 from pipeline.warehouse.ledger import Known
 from pipeline.warehouse.quarantine import Numbers
@@ -74,7 +73,6 @@ class Run:
     clock: Clock
     reporter: Reporter = field(default_factory=Silent)
     numbers: Numbers = field(default_factory=Numbers)
-    claims: Claims = field(default_factory=Claims)
     known: Known | None = None
     audits: Audits = field(default_factory=Audits)
     policy: Policy = field(default_factory=Policy)
