@@ -27,7 +27,27 @@ from tests.integration.test_service import ONE_SECOND, SLOW, Served, serve
 
 __all__ = ["serve"]
 IDLE = "name: tiny\nflows:\n  tiny: {schedule: '0 2 * * *'}\n"
-SLOW_RUN = SLOW.replace("60000", "12000")
+HELD = '''"""Waits until the test lets it go, a minute at most.
+
+---
+description: x
+key: [status]
+columns: {{status: x}}
+---
+"""
+
+import pathlib
+import time
+
+import polars as pl
+
+
+def model(orders: pl.LazyFrame) -> pl.LazyFrame:
+    latest = time.monotonic() + 60
+    while not pathlib.Path({go!r}).exists() and time.monotonic() < latest:
+        time.sleep(0.02)
+    return orders.select("status").unique()
+'''
 
 
 def filled(shop: Shop) -> None:
@@ -163,19 +183,21 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Any:
     served.process.wait()
 
 
-def test_reads_go_beside_a_run_and_runs_wait_for_their_turn(shop: Shop, serve: Callable[..., Served]) -> None:
+def test_reads_go_beside_a_run_and_runs_wait_for_their_turn(tmp_path: Path, shop: Shop, serve: Callable[..., Served]) -> None:
+    go = tmp_path / "go"
     shop.write("goldfeed.yml", ONE_SECOND)
-    shop.write("sql/gold/slow.sql", SLOW_RUN)
+    shop.write("sql/gold/held.py", HELD.format(go=str(go)))
     shop.drop_orders("orders_1.csv", "1,c,paid,1.00,2024-01-01")
     served = up(shop, serve)
     served.until(lambda: served.page("/health/ready")[1]["running"] == "tiny")
-    began = time.monotonic()
     assert shop.cli_json("status")["last_run"]["status"] == "running"
     assert json.loads(shop.cli("query", "--warehouse", "--json", "SELECT count(*) AS n FROM ledger.runs").stdout) == [{"n": 1}]
-    reads = time.monotonic() - began
-    assert served.page("/health/ready")[1]["running"] == "tiny", reads
-    later = shop.cli("run")
-    assert later.returncode == 0 and "another run holds the warehouse; this one waits for it" in later.stderr
+    assert served.page("/health/ready")[1]["running"] == "tiny"
+    later = shop.begin("run")
+    assert later.stderr is not None
+    assert any("another run holds the warehouse; this one waits for it" in line for line in later.stderr)
+    go.touch()
+    assert later.wait(60) == 0
     assert [run["status"] for run in shop.cli_json("history")["runs"]] == ["succeeded"]
 
 
