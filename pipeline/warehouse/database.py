@@ -160,10 +160,11 @@ class Database:
 
     def has(self, layer: str, table: str) -> bool:
         """Whether there is such a table or view."""
+        named = "database_name = current_database() AND schema_name = ? AND {} = ?"
         found = self.value(
-            "SELECT count(*) FROM duckdb_columns() "
-            "WHERE database_name = current_database() AND schema_name = ? AND table_name = ?",
-            [layer, table],
+            f"SELECT EXISTS (FROM duckdb_tables() WHERE {named.format('table_name')}) "
+            f"OR EXISTS (FROM duckdb_views() WHERE {named.format('view_name')})",
+            [layer, table] * 2,
         )
         return bool(found)
 

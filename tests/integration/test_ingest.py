@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 import zstandard
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.conftest import HEADER, ORDERS_YML, Shop
+from tests.examples import examples
 
 ROW = "1,c,paid,1.50,2024-01-01 00:00:00"
 
@@ -470,7 +471,7 @@ LETTERS = st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"], include_
 FIELDS = st.text(LETTERS, max_size=12)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@examples(10)
 @given(rows=st.lists(st.tuples(FIELDS, FIELDS), min_size=1, max_size=12), end=st.sampled_from(["\n", "\r\n"]))
 @example(rows=[("", "\n"), ("", "\ufffd")], end="\n")  # in a UTF-8 file U+FFFD is a character like another
 def test_law_bronze_holds_exactly_the_rows_that_a_csv_reader_sees(
@@ -488,7 +489,7 @@ def test_law_bronze_holds_exactly_the_rows_that_a_csv_reader_sees(
     assert shop.quarantine() == []
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(12)
 @given(changes=st.lists(st.tuples(st.integers(0, 400), st.sampled_from(list(b'",\n\r\0;x1\xff\xc3'))), max_size=6), cut=st.integers(0, 60))
 def test_h11_whatever_happens_to_its_bytes_every_line_of_a_file_is_accounted_for(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int]], cut: int
@@ -518,7 +519,7 @@ LINES = st.sampled_from(
 )
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(6)
 @given(lines=st.lists(LINES, min_size=1, max_size=12))
 def test_law_both_readers_see_the_same_rows_and_the_same_broken_lines(
     tmp_path_factory: pytest.TempPathFactory, lines: list[str]

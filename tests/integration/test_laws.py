@@ -7,11 +7,12 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.runner import Order
 from tests.conftest import HEADER, ORDERS_YML, SILVER_ORDERS, Shop
+from tests.examples import examples
 
 DIM = """/* ---
 description: x
@@ -22,7 +23,7 @@ surrogate_key: order_key
 --- */
 SELECT order_id, status, updated_at AS valid_from FROM silver.versions
 """
-quick = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+quick = examples(3)
 ROWS = st.lists(
     st.tuples(st.integers(1, 4), st.sampled_from(["created", "paid", "shipped"]), st.integers(0, 5)), min_size=1, max_size=14
 )

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from pipeline.commands.base import writing
 from pipeline.failpoints import NAMES
-from tests.conftest import GOLD_TOTALS, ROOT, SILVER_ORDERS, Shop
+from tests.conftest import GOLD_TOTALS, ORDERS_YML, ROOT, SILVER_ORDERS, Shop
 
 VERSIONS = SILVER_ORDERS.replace("kind: upsert\nkey: [order_id]", "kind: append")
 DIM = """/* ---
@@ -40,21 +41,20 @@ DROPS: list[dict[str, str]] = [
 TABLES = ("bronze.orders", "silver.orders", "silver.versions", "gold.totals", "gold.dim_orders")
 
 
+def small(folder: Path, name: str) -> Shop:
+    shop = Shop(folder / "shop", folder / name)
+    shop.write("goldfeed.yml", "name: tiny\nsettings:\n  keep_versions: 2\n")
+    shop.write("sql/bronze/orders.yml", ORDERS_YML)
+    shop.write("sql/silver/orders.sql", SILVER_ORDERS)
+    shop.write("sql/silver/versions.sql", VERSIONS)
+    shop.write("sql/gold/totals.sql", GOLD_TOTALS)
+    shop.write("sql/gold/dim_orders.sql", DIM)
+    return shop
+
+
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[[str], Shop]:
-    def one(name: str) -> Shop:
-        shop = Shop(tmp_path / "shop", tmp_path / name)
-        shop.write("goldfeed.yml", "name: tiny\nsettings:\n  keep_versions: 2\n")
-        from tests.conftest import ORDERS_YML
-
-        shop.write("sql/bronze/orders.yml", ORDERS_YML)
-        shop.write("sql/silver/orders.sql", SILVER_ORDERS)
-        shop.write("sql/silver/versions.sql", VERSIONS)
-        shop.write("sql/gold/totals.sql", GOLD_TOTALS)
-        shop.write("sql/gold/dim_orders.sql", DIM)
-        return shop
-
-    return one
+    return lambda name: small(tmp_path, name)
 
 
 def deliver(shop: Shop, drop: dict[str, str]) -> None:
@@ -65,19 +65,21 @@ def deliver(shop: Shop, drop: dict[str, str]) -> None:
 def state(shop: Shop) -> dict[str, Any]:
     """Everything that must not depend on crashes: tables, quarantine, files, versions and their content."""
     columns = "* EXCLUDE (_loaded_at)"
-    tables = {name: shop.warehouse(f"SELECT {columns if name.startswith('bronze') else '*'} FROM {name} ORDER BY ALL") for name in TABLES}
+    asked = {name: f"SELECT {columns if name.startswith('bronze') else '*'} FROM {name} ORDER BY ALL" for name in TABLES}
+    asked["quarantine"] = "SELECT source, file_id, line, reason, raw FROM ledger.quarantine ORDER BY ALL"
+    asked["files"] = "SELECT file_id, path, sha256, bronze_rows, quarantined_rows FROM ledger.files ORDER BY 1"
+    asked["open runs"] = "SELECT count(*) FROM ledger.runs WHERE status = 'running'"
     published = shop.home / "published"
+    with writing(shop.project()) as database:
+        tables = {name: database.rows(sql) for name, sql in asked.items()}
     return {
         **tables,
-        "quarantine": shop.warehouse("SELECT source, file_id, line, reason, raw FROM ledger.quarantine ORDER BY ALL"),
-        "files": shop.warehouse("SELECT file_id, path, sha256, bronze_rows, quarantined_rows FROM ledger.files ORDER BY 1"),
         "landing": sorted(path.name for path in (shop.home / "landing").rglob("*") if path.is_file()),
         "archive": sorted(path.name for path in (shop.home / "archive").iterdir()),
         "rejected": sorted(path.name for path in (shop.home / "rejected").rglob("*.csv")),
         "versions": sorted(path.name for path in published.iterdir() if not path.is_symlink()),
         "current": (published / "current").resolve().name,
         "gold": [shop.ask(f'SELECT * FROM "{name}" ORDER BY ALL') for name in ("totals", "dim_orders")],
-        "open runs": shop.warehouse("SELECT count(*) FROM ledger.runs WHERE status = 'running'"),
     }
 
 
@@ -88,9 +90,9 @@ def run_until_idle(shop: Shop) -> None:
     raise AssertionError("it never came to rest")
 
 
-@pytest.fixture
-def undisturbed(make: Callable[[str], Shop]) -> dict[str, Any]:
-    shop = make("undisturbed")
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    shop = small(tmp_path_factory.mktemp("undisturbed"), "undisturbed")
     for drop in DROPS:
         deliver(shop, drop)
         run_until_idle(shop)

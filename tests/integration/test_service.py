@@ -115,6 +115,7 @@ def test_files_that_arrive_are_run_and_health_tells(shop: Shop, serve: Callable[
     assert served.said("stopped")
 
 
+@pytest.mark.slow
 def test_k6_sigterm_ends_a_long_statement_within_ten_seconds_and_the_next_start_goes_on(shop: Shop, serve: Callable[..., Served]) -> None:
     shop.write("goldfeed.yml", ONE_SECOND)
     shop.write("sql/gold/slow.sql", SLOW)

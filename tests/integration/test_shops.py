@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 import sqlglot
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.demo import write_shop
 from pipeline.runner import Order
 from tests.conftest import ROOT, SAMPLE_DATA, Shop, needs_sample_data, token
+from tests.examples import examples
 
 KPIS = (
     "order_date", "orders", "items", "revenue", "average_order_value", "new_customers", "returning_customers",
@@ -63,7 +64,7 @@ def assert_quarantine_is_the_truth(shop: Shop, truth: dict[str, Any]) -> None:
     assert found == {source: count for source, count in truth["quarantined"].items() if count}
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(2)
 @given(
     seed=st.integers(0, 10_000), dirty=st.sampled_from([0.0, 0.02, 0.2]), times=st.sampled_from([1, 3]),
     parts=st.integers(1, 3), shuffle=st.randoms(use_true_random=False),
@@ -140,15 +141,6 @@ def figures() -> list[tuple[str, str, str]]:
     return re.findall(r"-- name: ([^\n]*)\n-- expected: ([^\n]*)\n(.*?);\n", text, re.S)
 
 
-@needs_sample_data
-def test_online_retail_shows_the_figures_that_others_published(real_shop: Callable[[Path], Shop]) -> None:
-    shop = real_shop(ROOT / "examples/online_retail")
-    deliver(shop, *(SAMPLE_DATA / "online_retail").glob("*.csv.gz"))
-    assert shop.run().status == "succeeded"
-    assert len(figures()) == 24
-    assert {name: str(shop.ask(sql)[0][0]) for name, _, sql in figures()} == {name: expected for name, expected, _ in figures()}
-
-
 def gold(shop: Shop) -> dict[str, list[tuple[Any, ...]]]:
     """Every gold table, whole."""
     names = [name for (name,) in shop.warehouse("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'gold'")]
@@ -157,7 +149,7 @@ def gold(shop: Shop) -> dict[str, list[tuple[Any, ...]]]:
 
 @needs_sample_data
 @pytest.mark.slow
-def test_online_retail_one_file_a_day_over_305_runs_gives_the_same_gold(tmp_path: Path) -> None:
+def test_online_retail_at_once_or_a_file_a_day_over_305_runs_shows_the_figures_that_others_published(tmp_path: Path) -> None:
     at_once, daily = (Shop(ROOT / "examples/online_retail", tmp_path / name) for name in ("at_once", "daily"))
     files = sorted((SAMPLE_DATA / "online_retail").glob("*.csv.gz"))
     deliver(at_once, *files)
@@ -167,6 +159,8 @@ def test_online_retail_one_file_a_day_over_305_runs_gives_the_same_gold(tmp_path
         assert daily.run().status == "succeeded"
     assert len(files) == 305
     assert gold(daily) == gold(at_once)
+    assert len(figures()) == 24
+    assert {name: str(daily.ask(sql)[0][0]) for name, _, sql in figures()} == {name: expected for name, expected, _ in figures()}
 
 
 def test_the_slice_that_ships_runs_and_a_lost_warehouse_comes_back_from_the_archive(real_shop: Callable[[Path], Shop]) -> None:
