@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from importlib import import_module
@@ -12,7 +13,7 @@ from pipeline.steps.context import Run
 from pipeline.warehouse import ledger
 from pipeline.warehouse.database import Database
 
-WORKERS = 2  # tables brought up to date at a time
+WORKERS = 2  # sources and tables brought up to date at a time
 _LIGHT_BYTES, _LIGHT_ROWS = 256_000_000, 2_000_000  # of what whole tables are built from
 
 
@@ -26,18 +27,20 @@ def is_light(tasks: Sequence[PlannedTask], states: Mapping[str, ledger.TableStat
 
 
 def abreast(run: Run, tasks: Sequence[PlannedTask], one: Callable[[PlannedTask, Database], None]) -> None:
-    """Do tasks two at a time, each after those it depends on, the first first; every worker has a connection of its own."""
-    waiting, running = list(tasks), dict[Future[None], tuple[str, Database]]()
+    """Do tasks two at a time, each after those it depends on, the first first; every worker has a connection of its own.
+
+    Sources are taken in one after the other: so a run that was cut off numbers its files as if it had not been.
+    """
+    waiting, running = list(tasks), dict[Future[None], tuple[PlannedTask, Database]]()
     idle = [run.database.another() for _ in range(WORKERS)]
     try:
         with ThreadPoolExecutor(WORKERS) as pool:
             while waiting or running:
-                unfinished = {task.table for task in waiting} | {table for table, _ in running.values()}
-                ready = [task for task in waiting if not unfinished.intersection(run.project.graph.inputs(task.table))]
+                ready = _ready(run, waiting, [task for task, _ in running.values()])
                 for task in ready[: len(idle)]:
                     waiting.remove(task)
                     database = idle.pop()
-                    running[pool.submit(one, task, database)] = task.table, database
+                    running[pool.submit(one, task, database)] = task, database
                 ended, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in ended:
                     idle.append(running.pop(future)[1])
@@ -47,10 +50,20 @@ def abreast(run: Run, tasks: Sequence[PlannedTask], one: Callable[[PlannedTask, 
             database.close()
 
 
+def _ready(run: Run, waiting: Sequence[PlannedTask], running: Sequence[PlannedTask]) -> list[PlannedTask]:
+    unfinished = {task.table for task in (*waiting, *running)}
+    coming = [task for task in (*running, *waiting) if task.action == "ingest"]
+    return [
+        task
+        for task in waiting
+        if not unfinished.intersection(run.project.graph.inputs(task.table)) and task not in coming[1:]
+    ]
+
+
 def import_early(run: Run, tasks: Sequence[PlannedTask]) -> None:
     """Import Polars in a thread of its own if a model needs it: 0.35 s that nobody need wait for."""
     models = run.project.graph.models
-    if any(task.table in models and models[task.table].is_python for task in tasks):
+    if "polars" not in sys.modules and any(task.table in models and models[task.table].is_python for task in tasks):
         Thread(target=import_module, args=("polars",), daemon=True).start()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -166,37 +167,37 @@ def _do_all(run: Run, tasks: Sequence[PlannedTask], order: Order) -> list[Outcom
     done: dict[str, Outcome] = {}
 
     def one(task: PlannedTask, database: Database) -> None:
-        done[task.name] = _do_or_skip(replace(run, database=database), task, order, failed)
+        if task.action == "build" and light:
+            import_early(run, builds)
+        with run.turns.beside() if task.action == "build" else nullcontext():
+            done[task.name] = _do_or_skip(replace(run, database=database), task, order, failed)
+        if task.action == "ingest":
+            known.read_again(database, [task.table])
         run.hear(run.run_id, done[task.name][0])
 
     known = run.known or ledger.Known(run.database)
     expect_contracts(run, [task.table for task in tasks])
-    for task in tasks:  # one source after the other: so a run that was cut off numbers its files as if it had not been
-        if task.action in ("ingest", "replay"):
-            one(task, run.database)
-    for task in tasks:
-        if task.action == "check":
-            one(task, run.database)
-    builds = [task for task in tasks if task.action == "build"]
-    _read_again(run, known, tasks)
-    if is_light(tasks, known.states):
-        import_early(run, builds)
-        abreast(run, longest_first(run, builds), one)
-    else:
-        for task in builds:
-            one(task, run.database)
-    for task in tasks:
-        if task.action == "publish":
-            one(task, run.database)
+    coming, builds = _of(tasks, "ingest", "replay"), _of(tasks, "build")
+    light = is_light(tasks, known.states)
+    together = light and not _marks_others(coming) and not _of(tasks, "check")
+    for task in [] if together else [*coming, *_of(tasks, "check")]:
+        one(task, run.database)
+    if _marks_others(coming):
+        known.states = ledger.table_states(run.database)
+    if light:
+        abreast(run, [*(coming if together else []), *longest_first(run, builds)], one)
+    for task in [*([] if light else builds), *_of(tasks, "publish")]:
+        one(task, run.database)
     return [done[task.name] for task in tasks]
 
 
-def _read_again(run: Run, known: ledger.Known, tasks: Sequence[PlannedTask]) -> None:
-    """The states of the sources that were taken in; of all tables where files were read again, for others are marked then."""
-    if any(task.again or task.action == "replay" for task in tasks):
-        known.states = ledger.table_states(run.database)
-    else:
-        known.read_again(run.database, [task.table for task in tasks if task.action == "ingest"])
+def _of(tasks: Sequence[PlannedTask], *actions: str) -> list[PlannedTask]:
+    return [task for task in tasks if task.action in actions]
+
+
+def _marks_others(coming: Sequence[PlannedTask]) -> bool:
+    """Whether files are read again: what is built from them is marked then, so nothing is built before."""
+    return any(task.again or task.action == "replay" for task in coming)
 
 
 def _do_or_skip(run: Run, task: PlannedTask, order: Order, failed: dict[str, str]) -> Outcome:

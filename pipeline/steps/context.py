@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from threading import Event
+from threading import Condition, Event
 from typing import Any, Protocol
 
 from pipeline.clock import Clock
@@ -15,6 +16,39 @@ from pipeline.warehouse.audits import Audits
 from pipeline.warehouse.database import Database
 from pipeline.warehouse.ledger import Known
 from pipeline.warehouse.quarantine import Numbers
+
+
+class Turns:
+    """Builds go side by side; a change of a table's columns goes alone, for the checkpoint after it bears no other writer."""
+
+    def __init__(self) -> None:
+        self._changed, self._beside, self._alone = Condition(), 0, False
+
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        """Until the end of the block nothing goes alone."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._alone)
+            self._beside += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._beside -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait for all that goes side by side; until the end of the block nothing new begins."""
+        with self._changed:
+            self._alone = True
+            self._changed.wait_for(lambda: not self._beside)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._alone = False
+                self._changed.notify_all()
 
 
 class Reporter(Protocol):
@@ -73,6 +107,7 @@ class Run:
     clock: Clock
     reporter: Reporter = field(default_factory=Silent)
     numbers: Numbers = field(default_factory=Numbers)
+    turns: Turns = field(default_factory=Turns)
     known: Known | None = None
     audits: Audits = field(default_factory=Audits)
     policy: Policy = field(default_factory=Policy)

@@ -52,9 +52,10 @@ def prepare_table(run: Run, source: Source) -> None:
 
 
 def _add_column(run: Run, source: Source, name: str, kind: str) -> None:
-    run.database.run(f"ALTER TABLE {table_name(source.table)} ADD COLUMN {quoted(name)} {kind}")
-    failpoint("evolve.after_alter")
-    run.database.checkpoint()  # DESIGN.md, duckdb#22124
+    with run.turns.alone():
+        run.database.run(f"ALTER TABLE {table_name(source.table)} ADD COLUMN {quoted(name)} {kind}")
+        failpoint("evolve.after_alter")
+        run.database.checkpoint()  # DESIGN.md, duckdb#22124
 
 
 def look_at_all(

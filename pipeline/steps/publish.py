@@ -105,9 +105,9 @@ def _write_tables(
         if run.in_a_row and len(left) == 1:
             tables[left[0].name] = write_table(run, left[0], states, beside, last)
         else:
-            with ThreadPoolExecutor(max_workers=2) as pool:
-                entries = pool.map(one, left)
+            with ThreadPoolExecutor(max_workers=3) as pool:
                 beside_them = [] if run.in_a_row else [pool.submit(checkpoint)]
+                entries = pool.map(one, left)
                 tables |= {model.name: entry for model, entry in zip(left, entries, strict=True)}
                 for done in beside_them:
                     done.result()

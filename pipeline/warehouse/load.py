@@ -89,6 +89,7 @@ def _read_rejects(database: Database, group: Group) -> None:
         "FROM reject_errors e JOIN reject_scans s USING (scan_id, file_id) ORDER BY ALL",
         [[str(file.path) for file in group.files]],
     )
+    lost: list[tuple[int, int, str, str]] = []
     for place, found in groupby(refused, key=itemgetter(0)):
         file = group.files[place]
         told = look_at_refused(file, [line for _, line in found])
@@ -96,8 +97,9 @@ def _read_rejects(database: Database, group: Group) -> None:
             group.doubted.add(place)
             continue
         broken, blank = told
-        database.insert_many("INSERT INTO broken SELECT * FROM", None, [(place, *one) for one in broken])
+        lost += [(place, *one) for one in broken]
         group.files[place] = replace(file, gaps=tuple(sorted({*file.gaps, *blank})))
+    database.insert_many("INSERT INTO broken SELECT * FROM", None, lost)
     gaps = [(place, line) for place, file in enumerate(group.files) for line in file.gaps]
     database.insert_many("INSERT INTO holes SELECT * FROM", None, gaps)
 
