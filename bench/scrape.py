@@ -83,8 +83,7 @@ class Wide:
         self.keeper.before_close = self.exporter.closing
 
     def begin(self, database: Database) -> None:
-        self.run_id += 1
-        start_run(database, self.run_id, "wide", utc_now())
+        self.run_id = start_run(database, "wide", utc_now())
 
     def tables(self, database: Database, names: list[str]) -> None:
         """What a run writes of some tables: the task, the state, three checks, and a file if it is a source."""
