@@ -15,8 +15,7 @@ from pipeline.abreast import abreast, import_early, is_light, longest_first
 from pipeline.clock import Clock
 from pipeline.errors import GoldfeedError, TransientError
 from pipeline.failpoints import failpoint
-from pipeline.landing.scan import FoundFile
-from pipeline.planner import PlannedTask, Situation, plan
+from pipeline.planner import PlannedTask, plan
 from pipeline.project.personal import with_tokens
 from pipeline.project.project import Project
 from pipeline.results import RunResult, TaskResult
@@ -39,7 +38,7 @@ from pipeline.warehouse.database import Database, open_database
 from pipeline.warehouse.dues import settle_due
 from pipeline.warehouse.mends import take_in_mends
 
-_LOG = 16_000_000  # bytes of the engine's log up to which a row of runs goes on without a checkpoint
+_LOG = 64_000_000  # bytes of the engine's log up to which a row of runs goes on without a checkpoint
 
 
 def open_warehouse(project: Project, clock: Clock) -> Database:
@@ -104,7 +103,7 @@ def execute(
         f"{name} matches several sources ({', '.join(takers)}) and was left"
         for name, takers in looked.landing.ambiguous.items()
     )
-    notes += told(_from_archive(project, looked.situation)) if not (order.from_archive or order.again) else ()
+    notes += told(looked.lost)
     if not tasks:
         if not order.in_a_row:
             tell_readers_again(database, project, now)
@@ -143,11 +142,6 @@ def execute(
         (*notes, *(note for _, step in results for note in step.notes), *unusual, *_lateness(run, results)),
         ledger.accounting(database, run.run_id),
     )
-
-
-def _from_archive(project: Project, situation: Situation) -> dict[str, list[FoundFile]]:
-    archive = project.settings.archive
-    return {name: [f for f in files if f.path.is_relative_to(archive)] for name, files in situation.files.items()}
 
 
 def _lateness(run: Run, results: Sequence[Outcome]) -> tuple[str, ...]:
@@ -265,7 +259,7 @@ def _step(run: Run, task: PlannedTask, order: Order, record: Callable[[StepResul
     graph = run.project.graph
     if task.action == "ingest":
         source = graph.sources[task.table]
-        return ingest(run, source, task.files, from_archive=order.from_archive, again=task.again)
+        return ingest(run, source, task.files, from_archive=order.from_archive, again=task.again, record=record)
     if task.action == "replay":
         return replay(run, graph.sources[task.table], order.replay or Replay())
     if task.action == "build":

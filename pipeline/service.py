@@ -41,7 +41,7 @@ from pipeline.watch import Watch
 _TICK = timedelta(seconds=1)
 _JUMP = 30.0  # seconds between two looks by which the clocks may differ
 _LEFT = 10.0  # seconds until runs that could not be done are tried again
-_TOLD = 1.0  # seconds after which readers are told what has become of a row of runs
+_TOLD = 2.0  # seconds after which readers are told what has become of a row of runs
 _GRACE = 5.0  # seconds that a statement may go on after SIGTERM before it is interrupted
 
 
@@ -201,7 +201,7 @@ class Service:
                         self._left = None
 
     def _run_row(self, waiting: Sequence[tuple[str, datetime]]) -> None:
-        """Runs one after another; readers are told of them each second, not after each one."""
+        """Runs one after another; readers are told of them every two seconds, not after each one."""
         told = self.clock.seconds()
         for name, due in waiting:
             if self.stop.is_set():

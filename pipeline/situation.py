@@ -49,6 +49,7 @@ class Looked:
     known: ledger.Known
     audits: Audits
     last: dict[str, Any] | None
+    lost: Mapping[str, list[FoundFile]]
 
 
 def look(project: Project, database: Database, order: Order, now: datetime) -> Looked:
@@ -56,7 +57,8 @@ def look(project: Project, database: Database, order: Order, now: datetime) -> L
     settings, graph = project.settings, project.graph
     landing = scan(settings.landing, graph.sources.values())
     selected = select(graph, order.select) if order.select else None
-    files: Mapping[str, list[FoundFile]] = together(landing.by_source, lost_files(database, project))
+    lost = {} if order.from_archive or order.again else lost_files(database, project)
+    files: Mapping[str, list[FoundFile]] = together(landing.by_source, lost)
     if order.from_archive:
         files = archived_files(settings.archive, database)
     elif order.again:
@@ -85,7 +87,7 @@ def look(project: Project, database: Database, order: Order, now: datetime) -> L
     )
     audits = Audits().load(database)
     situation = replace(situation, unchecked=unchecked(project, audits, known.states, now))
-    return Looked(situation, landing, known, audits, last)
+    return Looked(situation, landing, known, audits, last, lost)
 
 
 def empty_situation(project: Project, order: Order) -> Situation:

@@ -85,7 +85,13 @@ def _walk(folder: Path, prefix: str) -> Iterator[FoundFile]:
         if stat.S_ISDIR(info.st_mode):
             yield from _walk(folder / entry.name, f"{prefix}{as_text(entry.name)}/")
         elif stat.S_ISREG(info.st_mode):
-            yield FoundFile(folder / entry.name, prefix + as_text(entry.name), info.st_size, info.st_mtime_ns)
+            yield _found(folder, prefix, entry.name, info.st_size, info.st_mtime_ns)
+
+
+@lru_cache(maxsize=100_000)
+def _found(folder: Path, prefix: str, name: str, size: int, modified_ns: int) -> FoundFile:
+    """Remembered: when hundreds of flows are due at once, each looks at the files of all (issue 4)."""
+    return FoundFile(folder / name, prefix + as_text(name), size, modified_ns)
 
 
 def as_text(name: str) -> str:

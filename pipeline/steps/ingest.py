@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -48,7 +48,13 @@ _AT_ONCE = 64  # files looked at before they are loaded: bounds what lies in the
 
 
 def ingest(
-    run: Run, source: Source, files: Sequence[FoundFile], *, from_archive: bool = False, again: bool = False
+    run: Run,
+    source: Source,
+    files: Sequence[FoundFile],
+    *,
+    from_archive: bool = False,
+    again: bool = False,
+    record: Callable[[StepResult], None] = lambda result: None,
 ) -> StepResult:
     """Take the files of one source into bronze.
 
@@ -56,6 +62,7 @@ def ingest(
     bronze rows commit together; the archive copy is durable before, the file
     in landing/ goes after. A file that cannot be read goes to rejected/.
     With `again`, files that bronze holds are read anew from archive/ and take the place of their rows.
+    `record` is called with the result in the transaction that audits the table, if files came.
     """
     work = run.project.settings.scratch / "ingest" / source.name
     shutil.rmtree(work, ignore_errors=True)
@@ -74,25 +81,29 @@ def ingest(
     finally:
         shutil.rmtree(work, ignore_errors=True)
     result = StepResult("succeeded", tally.rows_in, tally.rows_out, tally.quarantined, notes=tuple(tally.notes))
-    return judged(source.table, result, _audited(run, source, before, tally, again))
-
-
-def _audited(run: Run, source: Source, before: TableState, tally: Tally, again: bool) -> Audit | None:
-    """What the contract says of the source's table after this run's files, and the guard of the delivery's size."""
     state = table_state(run.database, source.table)
     if state is None or not (tally.taken or state.version != before.version):
-        return None
-    guard = None if again else delivery(run.database, source.name)
-    came = batch_condition(before.watermark, state.watermark, tally.rows_out, before.version)
+        return result
     with run.database.transaction():
-        forget_rows(run, source.table)
-        guards = (guard,) if guard else ()
-        if not again:
-            profile(run, source.table, tally.rows_out, came.condition)
-        found = audit(run, source.table, state.version, state.kept, changed=None if again else came, guards=guards)
+        found = _audited(run, source, before, state, tally, again)
+        result = judged(source.table, result, found)
+        record(result)
     if found is not None:
         run.audits.noted(found)
-    return found
+    return result
+
+
+def _audited(
+    run: Run, source: Source, before: TableState, state: TableState, tally: Tally, again: bool
+) -> Audit | None:
+    """What the contract says of the source's table after this run's files, and the guard of the delivery's size."""
+    guard = None if again else delivery(run.database, source.name)
+    came = batch_condition(before.watermark, state.watermark, tally.rows_out, before.version)
+    forget_rows(run, source.table)
+    guards = (guard,) if guard else ()
+    if not again:
+        profile(run, source.table, tally.rows_out, came.condition)
+    return audit(run, source.table, state.version, state.kept, changed=None if again else came, guards=guards)
 
 
 def _batches(files: Sequence[FoundFile]) -> Iterator[list[FoundFile]]:

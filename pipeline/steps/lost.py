@@ -19,7 +19,7 @@ from pipeline.warehouse.database import Database
 from pipeline.warehouse.ledger import known_files
 
 _HELD = "WHERE file_id NOT IN (SELECT file_id FROM ledger.retired)"
-_TABLE = "ledger.lost_files"  # made in place, by the first damage: no migration
+_TABLE = "ledger.lost_files"
 
 
 def note_lost(database: Database, settings: Settings) -> None:
@@ -35,16 +35,15 @@ def note_lost(database: Database, settings: Settings) -> None:
         if delivery is not None and not _still_there(settings, delivery.name, delivery.modified_ns):
             lost.append((sha256, delivery.name))
     if lost:
-        database.run(f"CREATE TABLE IF NOT EXISTS {_TABLE} (sha256 VARCHAR NOT NULL, path VARCHAR NOT NULL)")
         database.insert_many(f"INSERT INTO {_TABLE} SELECT * FROM", None, lost)
 
 
 def lost_files(database: Database, project: Project) -> dict[str, list[FoundFile]]:
     """The files written down as lost that are not back yet, by source."""
-    if not database.has("ledger", "lost_files"):
+    lost = {row[0] for row in database.rows(f"SELECT sha256 FROM {_TABLE}")}
+    if not lost:
         return {}
-    lost = {row[0] for row in database.rows(f"SELECT sha256 FROM {_TABLE}")}.difference(_rejected(database))
-    lost.difference_update(known_files(database))
+    lost -= _rejected(database) | known_files(database).keys()
     found = archived_files(project.settings.archive, database, lost) if lost else {}
     sources = {source.name for source in project.graph.sources.values()}
     return {name: files for name, files in found.items() if name in sources}

@@ -61,15 +61,15 @@ def find_anomalies(run: Run, looked: Sequence[str]) -> tuple[str, ...]:
 
     A warning in the ledger, and a note, for each surprise.
     """
-    database, marks = run.database, ", ".join("?" * len(looked))
-    tables = [
-        str(row[0])
-        for row in database.rows(
-            f"SELECT table_name FROM ledger.profiles WHERE measure = 'rows' AND table_name IN ({marks}) "
-            "GROUP BY table_name HAVING count(*) > ? AND max(run_id) = ? ORDER BY table_name",
-            [*looked, _RUNS, run.run_id],
-        )
-    ]
+    database, states = run.database, run.known.states if run.known else {}
+    if states and all(states[table].version <= _RUNS for table in looked if table in states):
+        return ()  # what has seldom changed has seldom been profiled
+    profiled = database.rows(
+        "SELECT table_name, count(*), max(run_id) FROM ledger.profiles "
+        "WHERE measure = 'rows' AND list_contains(?, table_name) GROUP BY table_name",
+        [list(looked)],
+    )
+    tables = sorted(str(table) for table, many, last in profiled if many > _RUNS and last == run.run_id)
     if not tables:
         return ()
     notes: list[str] = []

@@ -26,6 +26,7 @@ from pipeline.published import (
     manifest_hash,
     point_to,
     read_manifest,
+    seen_manifest,
     sync,
     versions,
 )
@@ -46,7 +47,7 @@ def publish(run: Run) -> StepResult:
     published.mkdir(parents=True, exist_ok=True)
     if last is not None:
         there = is_whole(published, last["version"])
-        last["manifest"] = read_manifest(published, last["version"]) if there else None
+        last["manifest"] = seen_manifest(published, last["version"]) if there else None
         last["damaged"] = known_damage(published, last["version"])
     _remove_leftovers(published, last)
     version = _next_version(published, last)
@@ -130,7 +131,7 @@ def last_publication(database: Database) -> dict[str, Any] | None:
 def is_whole(published: Path, version: str) -> bool:
     """Whether a version is there with a manifest that can be read; its files are another matter (`known_damage`)."""
     try:
-        read_manifest(published, version)
+        seen_manifest(published, version)
     except PublishError:
         return False
     return MANIFEST not in known_damage(published, version)
@@ -139,7 +140,7 @@ def is_whole(published: Path, version: str) -> bool:
 def remarked(project: Project, version: str) -> bool:
     """Whether a version marks other columns as personal data than the project does now."""
     models = {name.partition(".")[2]: model for name, model in project.graph.models.items() if model.layer == "gold"}
-    tables = read_manifest(project.settings.published, version)["tables"]
+    tables = seen_manifest(project.settings.published, version)["tables"]
     return any(
         {key: column[key] for key in ("pii", "masked") if key in column}
         != marks(project.personal, models[name], column["name"])

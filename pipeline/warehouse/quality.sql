@@ -1,6 +1,6 @@
 -- What was checked of the tables, what came of it, and who overruled it. As schema.sql: one migration a block.
 
--- migration 4: audits
+-- migration 6: audits
 DROP TABLE ledger.checks;
 CREATE TABLE ledger.checks (
     run_id BIGINT NOT NULL, table_name VARCHAR NOT NULL, check_name VARCHAR NOT NULL, check_type VARCHAR NOT NULL,
@@ -19,3 +19,6 @@ CREATE TABLE ledger.profiles (
     run_id BIGINT NOT NULL, table_name VARCHAR NOT NULL, measure VARCHAR NOT NULL, column_name VARCHAR NOT NULL,
     value DOUBLE, profiled_at TIMESTAMP NOT NULL
 );
+
+-- migration 7: files that a damaged log took with it
+CREATE TABLE IF NOT EXISTS ledger.lost_files (sha256 VARCHAR NOT NULL, path VARCHAR NOT NULL);
