@@ -57,6 +57,7 @@ LEDGER = (
     _family("promise_broken", "gauge", "kind table", "1 while a gold table is not fresh, or has missed its deadline"),
     _family("quarantined_rows", "gauge", "source reason", "Rows in quarantine"),
     _family("files_total", "counter", "outcome", "Files delivered: loaded, duplicate or rejected"),
+    _family("lost_files_total", "counter", "", "Files that a damaged warehouse had lost, found in archive/"),
     _family("file_lines_total", "counter", "kind", "Lines of loaded files: header, blank, bronze or quarantine"),
     _family("read_bytes_total", "counter", "source", "Bytes of loaded files, unpacked"),
     _family("checks_total", "counter", "layer dimension severity outcome", "Checks of contracts that were made"),

@@ -57,14 +57,17 @@ def write_promises(found: Promises, project: Project, sheet: Sheet) -> None:
 
 
 # ---------------------------------------------------------------- files
+Found = tuple[list[Row], list[Row], list[Row]]
+
+
 class Files:
-    """Deliveries by outcome; bytes and lines of files by source. Asked again when a task on a source was done."""
+    """Deliveries by outcome; bytes and lines of files by source; lost ones. Asked again when a task on a source was done."""
 
     def __init__(self) -> None:
         self._asked_for: object = None
-        self._found: tuple[list[Row], list[Row]] = [], []
+        self._found: Found = [], [], []
 
-    def read(self, database: Database, tally: Tally, states: dict[str, Row]) -> tuple[list[Row], list[Row]]:
+    def read(self, database: Database, tally: Tally, states: dict[str, Row]) -> Found:
         """What is there, if `tally` and `states` are."""
         tasks = [row for (layer, _), row in tally.tables.items() if layer == "bronze"]
         bronze = [row for table, row in states.items() if table.startswith("bronze.")]
@@ -75,16 +78,18 @@ class Files:
                     "SELECT source, sum(bytes), sum(header_lines), sum(blank_lines), sum(bronze_rows), "
                     "sum(quarantined_rows) FROM ledger.files GROUP BY source ORDER BY source"
                 ),
+                database.rows("SELECT count(*) FROM ledger.lost_files"),
             )
             self._asked_for = tally.runs, tasks, bronze
         return self._found
 
 
-def write_files(found: tuple[list[Row], list[Row]], project: Project, sheet: Sheet) -> None:
+def write_files(found: Found, project: Project, sheet: Sheet) -> None:
     """The samples of `Files`."""
     outcomes, rows = {row[0]: row[1] for row in found[0]}, {row[0]: row[1:] for row in found[1]}
     for outcome in ("loaded", "duplicate", "rejected"):
         sheet.add("files_total", outcomes.get(outcome, 0), outcome)
+    sheet.add("lost_files_total", found[2][0][0] if found[2] else 0)
     for place, kind in enumerate(("header", "blank", "bronze", "quarantine"), 1):
         sheet.add("file_lines_total", sum(row[place] for row in rows.values()), kind)
     for source in project.graph.sources.values():

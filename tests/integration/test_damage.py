@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SILVER_ORDERS, Shop
+from tests.integration.test_metrics import one, scraped
 
 
 def row(number: int) -> str:
@@ -87,6 +88,7 @@ def test_k4_what_a_cut_off_log_has_lost_comes_back_from_the_archive(shop: Shop, 
     assert "1 file of archive/ was missing from the warehouse and taken in again" in " ".join(done.stdout.split())
     assert shop.ask("SELECT orders FROM totals") == [(2,)] and len(shop.quarantine()) == 1
     assert shop.run().status == "nothing_to_do"
+    assert one(scraped(shop), "lost_files_total") == 1
 
 
 def test_k4_a_warehouse_older_than_what_readers_see_goes_on_from_there_and_deletes_nothing(shop: Shop) -> None:
