@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from statistics import mean, median
 
-from bench.common import ROOT, WORK, measured, middle
+from bench.common import ROOT, WORK, Measured, measured, middle
 from bench.full_run import drops, fresh
 
 BARE = (
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=333_000)
     parser.add_argument("--times", type=int, default=3)
     wanted = parser.parse_args()
-    landing, runs = drops(wanted.orders, 0.0), dict[bool, list]({True: [], False: []})
+    landing, runs = drops(wanted.orders, 0.0), dict[bool, list[Measured]]({True: [], False: []})
     last = max(landing.glob("year=*/month=*/day=*"))
     for _ in range(wanted.times):
         for audited in (False, True):

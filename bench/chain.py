@@ -18,7 +18,8 @@ import duckdb
 
 from pipeline.clock import Clock
 from pipeline.project.project import load_project
-from pipeline.runner import Order, execute, open_warehouse
+from pipeline.runner import execute, open_warehouse
+from pipeline.situation import Order
 
 SOURCE = "files: 'numbers*.csv'\ncolumns:\n  n: {type: integer}\n"
 SQL = "SELECT n + 1 AS n FROM {above}"

@@ -45,7 +45,7 @@ def published(home: Path, rows: int) -> Snapshot:
     folder.mkdir(parents=True)
     path = folder / f"{NAME}.parquet"
     duckdb.sql(f"COPY ({ROWS.format(rows=rows)}) TO '{path}' (FORMAT parquet, COMPRESSION zstd)")
-    columns = [{"name": n, "type": str(t)} for n, t, *_ in duckdb.sql(f"DESCRIBE {ROWS.format(rows=1)}").fetchall()]
+    columns = [{"name": n, "type": str(t)} for n, t, *_ in duckdb.execute(f"DESCRIBE {ROWS.format(rows=1)}").fetchall()]
     table = {
         "key": ["order_id", "line_number"], "foreign_keys": {"product_key": "gold.dim_products.product_key"},
         "columns": columns, "rows": rows, "file": path.name, "sha256": file_hash(path),

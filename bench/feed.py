@@ -33,7 +33,8 @@ from pipeline.feed.serving import Parts, start
 from pipeline.log import logger
 from pipeline.project.project import load_project
 from pipeline.published import file_hash, point_to
-from pipeline.runner import Order, execute, open_warehouse
+from pipeline.runner import execute, open_warehouse
+from pipeline.situation import Order
 
 FACT = """SELECT i::BIGINT AS order_id, DATE '2020-01-01' + CAST(i * 1826 // {rows} AS INTEGER) AS order_date,
  (i * 7919 % 200000)::INTEGER AS customer_key, (i * 31 % 5000)::INTEGER AS product_key, (i % 9 + 1)::INTEGER AS quantity,
@@ -51,11 +52,11 @@ def publish(home: Path, rows: int) -> Path:
     """One version with one table; gives its file."""
     folder = home / "published" / "000001"
     path = folder / "fact.parquet"
-    if path.exists() and duckdb.sql(f"SELECT count(*) FROM '{path}'").fetchall() == [(rows,)]:
+    if path.exists() and duckdb.execute(f"SELECT count(*) FROM '{path}'").fetchall() == [(rows,)]:
         return path
     folder.mkdir(parents=True, exist_ok=True)
     duckdb.execute(f"COPY ({FACT.format(rows=rows)}) TO '{path}' (FORMAT parquet, COMPRESSION zstd)")
-    columns = [{"name": row[0], "type": row[1]} for row in duckdb.sql(f"DESCRIBE SELECT * FROM '{path}'").fetchall()]
+    columns = [{"name": row[0], "type": row[1]} for row in duckdb.execute(f"DESCRIBE SELECT * FROM '{path}'").fetchall()]
     table = {"key": ["order_id"], "rows": rows, "columns": columns, "file": path.name, "sha256": file_hash(path)}
     manifest = {"version": "000001", "published_at": "2024-05-01T06:00:00Z", "tables": {"fact": table}}
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")

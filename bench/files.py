@@ -31,8 +31,9 @@ from pipeline.feed.users import UserFile
 from pipeline.log import logger
 from pipeline.project.project import load_project
 from pipeline.published import file_hash, point_to
-from pipeline.runner import Order, execute, open_warehouse
+from pipeline.runner import execute, open_warehouse
 from pipeline.settings import Settings, load_settings
+from pipeline.situation import Order
 
 PASSWORD = "a long enough password"
 FACT = (

@@ -82,6 +82,10 @@ class Wide:
         self.exporter = Exporter(lambda: self.project, lambda: self.keeper.reading(self.project, bare=True), pulse, Clock(), logger(), state=self.keeper.state)
         self.keeper.before_close = self.exporter.closing
 
+    def settled(self) -> None:
+        self.exporter.page()
+        self.exporter.settle()
+
     def begin(self, database: Database) -> None:
         self.run_id = start_run(database, "wide", utc_now())
 
@@ -102,7 +106,7 @@ def main() -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as name:
         wide = Wide(Path(name))
-        first = _cost(lambda: (wide.exporter.page(), wide.exporter.settle()))
+        first = _cost(wide.settled)
         page = wide.exporter.page()
         print(f"{TABLES} tables, {RUNS * TABLES:,} tasks: {page.count(b'{') + 40:,} series, {len(page):,} bytes, {os.cpu_count()} cores; the first {first * 1000:.0f} ms")
         idle = [_cost(wide.exporter.page) for _ in range(50)]
