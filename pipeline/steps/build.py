@@ -41,7 +41,7 @@ def build(
         return StepResult("unchanged")
     _check_inputs(model, known)
     with run.database.transaction():
-        if fresh:
+        if fresh and model.name in states:
             _make_way(run, model)
         built = _by_kind(run, model, state, fresh, before, inputs)
         after = replace(
@@ -50,7 +50,7 @@ def build(
             run_id=run.run_id,
             version=state.version + 1 if built.changed else state.version,
         )
-        save_table(run.database, after, inputs, run.now)
+        save_table(run.database, after, inputs, run.now, new=model.name not in states)
         readers = _readers_to_rebuild(run, model) if fresh and state.version else []
         mark_stale(run.database, readers)
         if built.changed and _asked_for(run, model, after):

@@ -33,7 +33,6 @@ def profile(run: Run, table: str, rows: int, where: str = "true") -> None:
         (run.run_id, table, measure, column, value, run.now)
         for (measure, column, _), value in zip(wanted, found, strict=True)
     ]
-    run.database.run("DELETE FROM ledger.profiles WHERE run_id = ? AND table_name = ?", [run.run_id, table])
     run.database.insert_many("INSERT INTO ledger.profiles SELECT * FROM", None, held)
 
 

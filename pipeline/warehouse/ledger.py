@@ -202,30 +202,37 @@ class Known:
                 self.states[name] = replace(self.states[name], fingerprint="")
 
 
-def save_table(database: Database, state: TableState, inputs: dict[str, int], now: datetime) -> None:
-    """Replace a table's state; inside the transaction that changed the table."""
-    database.run("DELETE FROM ledger.tables WHERE table_name = ?", [state.name])
-    database.run(
-        "INSERT INTO ledger.tables VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            state.name,
-            state.version,
-            state.fingerprint,
-            state.watermark,
-            state.rows_in,
-            state.kept,
-            state.superseded,
-            state.quarantined,
-            state.run_id,
-            now,
-        ],
-    )
+def save_table(
+    database: Database, state: TableState, inputs: dict[str, int], now: datetime, *, new: bool = False
+) -> None:
+    """Replace a table's state; inside the transaction that changed the table. `new`: the ledger has none of it yet."""
+    values = [
+        state.version,
+        state.fingerprint,
+        state.watermark,
+        state.rows_in,
+        state.kept,
+        state.superseded,
+        state.quarantined,
+        state.run_id,
+        now,
+        state.name,
+    ]
+    if new or not database.rows(_REPLACE, values):
+        database.run("INSERT INTO ledger.tables VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [state.name, *values[:-1]])
     if not inputs:
         return
-    database.run("DELETE FROM ledger.inputs WHERE table_name = ?", [state.name])
+    if not new:
+        database.run("DELETE FROM ledger.inputs WHERE table_name = ?", [state.name])
     database.run(
         "INSERT INTO ledger.inputs SELECT ?, unnest(?), unnest(?)", [state.name, list(inputs), list(inputs.values())]
     )
+
+
+_REPLACE = (
+    "UPDATE ledger.tables SET version = ?, fingerprint = ?, watermark = ?, rows_in = ?, kept = ?, superseded = ?, "
+    "quarantined = ?, run_id = ?, built_at = ? WHERE table_name = ? RETURNING table_name"
+)
 
 
 def mark_stale(database: Database, tables: list[str], mark: str = "") -> None:

@@ -66,8 +66,9 @@ def build_full(run: Run, model: Model, state: TableState) -> Built:
 
 def _written(run: Run, model: Model, state: TableState, query: str) -> Built:
     found = write_whole(run, model, state, query)
-    built = _built(run, model, state, count(run.database, target(model)), 0)
-    return replace(built, changed=found.changed, known=found.known)
+    many = count(run.database, target(model))
+    state = replace(state, rows_in=many, kept=many, superseded=0, quarantined=0)
+    return Built(state, many, many, 0, 0, found.changed, known=found.known)
 
 
 def _write_whole(run: Run, model: Model, query: str) -> None:
