@@ -44,8 +44,6 @@ from pipeline.warehouse.ledger import (
     table_state,
 )
 
-_AT_ONCE = 64  # files looked at before they are loaded: bounds what lies in the work folder
-
 
 def ingest(
     run: Run,

@@ -25,7 +25,7 @@ from pipeline.log import logger
 from pipeline.runner import Order, execute, open_warehouse
 from pipeline.service import Service
 from pipeline.steps.context import Policy
-from tests.conftest import HEADER, ROOT, Shop
+from tests.conftest import GOLD_TOTALS, HEADER, ROOT, Shop
 
 ONE_SECOND = "name: tiny\nflows:\n  tiny: {schedule: '0 2 * * *', on_arrival: 0.2}\n"
 SLOW = "/* ---\ndescription: x\nkey: [n]\n--- */\nSELECT count(*) AS n FROM silver.orders o CROSS JOIN range(60000) a(i) CROSS JOIN range(60000) b(j) WHERE hash(i + j) % 7 = 3\n"
@@ -113,6 +113,23 @@ def test_files_that_arrive_are_run_and_health_tells(shop: Shop, serve: Callable[
     assert served.process.wait(10) == 0
     served._reader.join(5)
     assert served.said("stopped")
+
+
+@pytest.mark.slow
+def test_two_flows_that_share_tables_take_turns_and_each_row_counts_once(shop: Shop, serve: Callable[..., Served]) -> None:
+    shop.write("sql/gold/others.sql", GOLD_TOTALS)
+    shop.write("goldfeed.yml", "name: tiny\nflows:\n" + "".join(
+        f"  {name}: {{select: [bronze, silver, {name}], schedule: '0 2 * * *', on_arrival: 0.2}}\n" for name in ("totals", "others")
+    ))
+    shop.drop_orders("orders_1.csv", "1,c,paid,1.00,2024-01-01", "2,c,paid,1.00,2024-01-01")
+    served = serve(shop)
+    for number in (3, 4):
+        served.until(lambda: {run["flow"] for run in served.said("run", status="succeeded")} == {"totals", "others"})
+        shop.drop_orders(f"orders_{number}.csv", f"{number},c,paid,1.00,2024-01-01")
+        served.until(lambda number=number: shop.ask("SELECT orders FROM totals UNION ALL SELECT orders FROM others") == [(number,)] * 2)
+    overlapping = "SELECT count(*) FROM ledger.runs a JOIN ledger.runs b ON a.run_id < b.run_id AND b.started_at < a.finished_at"
+    assert shop.warehouse(overlapping) == [(0,)]
+    assert shop.warehouse("SELECT count(*), count(DISTINCT order_id) FROM bronze.orders") == [(4, 4)]
 
 
 @pytest.mark.slow
