@@ -14,10 +14,15 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = "goldfeed-test"
 
 
-def docker(*words: str, check: bool = True, files: tuple[Path, ...] = (), **given: Any) -> subprocess.CompletedProcess[str]:
+def composed(*words: str, files: tuple[Path, ...] = ()) -> list[str]:
     """`docker compose WORDS` on the compose file, and on `files` that change it for a test."""
     named = [word for file in (ROOT / "docker-compose.yml", *files) for word in ("-f", str(file))]
-    done = subprocess.run(["docker", "compose", "-p", PROJECT, *named, *words], cwd=ROOT, capture_output=True, text=True, **given)
+    return ["docker", "compose", "-p", PROJECT, *named, *words]
+
+
+def docker(*words: str, check: bool = True, files: tuple[Path, ...] = (), **given: Any) -> subprocess.CompletedProcess[str]:
+    """Run `docker compose WORDS` to its end."""
+    done = subprocess.run(composed(*words, files=files), cwd=ROOT, capture_output=True, text=True, **given)
     assert not check or done.returncode == 0, done.stderr + done.stdout
     return done
 
