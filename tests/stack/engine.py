@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import re
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -47,6 +48,14 @@ def until(found: Callable[[], Any], seconds: float, every: float = 1.0) -> Any:
     raise AssertionError(f"it did not come within {seconds:.0f} s")
 
 
-def ports(**chosen: int) -> dict[str, str]:
-    """The environment that publishes the services on other ports of this machine."""
-    return {**os.environ, **{name: str(port) for name, port in chosen.items()}}
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def free_ports() -> dict[str, int]:
+    """A port of this machine for each that the compose file publishes, by the name of its knob."""
+    names = re.findall(r"\$\{(\w+_PORT):", (ROOT / "docker-compose.yml").read_text())
+    return {name: free_port() for name in names}

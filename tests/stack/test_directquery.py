@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
-import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -15,8 +15,9 @@ from typing import Any
 import duckdb
 import psycopg
 import pytest
+import yaml
 
-from tests.stack.engine import ROOT, composed, docker, ports, until
+from tests.stack.engine import ROOT, composed, docker, free_ports, until
 
 pytestmark = pytest.mark.stack
 LOOK = (
@@ -75,18 +76,15 @@ class Stack:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    password = secrets.token_hex(8)
-    environment = {**ports(GOLDFEED_POSTGRES_PORT=port), "GOLDFEED_POSTGRES_PASSWORD": password, "GOLDFEED_DEMO": "0"}
+    ports, password = free_ports(), secrets.token_hex(8)
+    given = {name: str(port) for name, port in ports.items()}
+    environment = {**os.environ, **given, "GOLDFEED_POSTGRES_PASSWORD": password, "GOLDFEED_DEMO": "0"}
     quicker = tmp_path_factory.mktemp("compose") / "quicker.yml"
-    quicker.write_text(json.dumps({"services": {"directquery": {"command": ["directquery", "load", "--watch", "0.2"]}}}))
-    made = Stack(port, password, environment, quicker)
+    quicker.write_text(json.dumps({"services": {"directquery": {"command": ["directquery", "load", "--watch", "0.2", "--heartbeat", "/tmp/loaded"]}}}))
+    made = Stack(ports["GOLDFEED_POSTGRES_PORT"], password, environment, quicker)
     made.compose("down", "-v", "-t", "1", check=False)
     made.compose("build", "goldfeed")
-    made.compose("up", "-d", "--wait", "goldfeed", "postgres")
-    made.compose("up", "-d", "directquery")
+    made.compose("up", "-d", "--wait")
     made.goldfeed("goldfeed", "demo", "/data/landing", "--orders", "1200", "--days", "30", "--seed", "7", "--dirty", "0.01")
     made.goldfeed("goldfeed", "run")
     yield made
@@ -170,3 +168,19 @@ def test_who_is_in_no_role_sees_nothing_and_a_reader_no_clear_personal_data(stac
         assert "*" in email
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             reader.execute("DELETE FROM gold.fact_orders")
+
+
+def test_the_loader_is_called_well_only_while_postgresql_has_what_is_published(stack: Stack) -> None:
+    stack.version()
+    assert _health(stack) == 0
+    stack.compose("stop", "-t", "1", "postgres")
+    until(lambda: _health(stack) != 0, 30, 0.2)
+    stack.compose("up", "-d", "--wait")
+    assert _health(stack) == 0
+
+
+def _health(stack: Stack) -> int:
+    """What the health check of the compose file finds, asked now."""
+    ask = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["directquery"]["healthcheck"]["test"][1]
+    words = ("--profile", "directquery", "exec", "-T", "directquery", "sh", "-c", ask.replace("$$", "$"))
+    return docker(*words, check=False, files=(stack.quicker,), env=stack.environment).returncode
