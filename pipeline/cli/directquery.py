@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +18,9 @@ app.add_typer(directquery_app, name="directquery")
 @directquery_app.command("load")
 def directquery_load(
     watch: Annotated[float | None, typer.Option(help="Look again every so many seconds, until stopped.")] = None,
+    heartbeat: Annotated[
+        Path | None, typer.Option(help="With --watch: a file that is there, and new, while PostgreSQL is up to date.")
+    ] = None,
     json_out: Json = False,
 ) -> None:
     """Load the published version into PostgreSQL (setting postgres_url), beside the one that readers see, and swap it in.
@@ -28,4 +32,4 @@ def directquery_load(
     if watch is None:
         directquery.load_once(project_of_command(), json_out=json_out)
     else:
-        directquery.watch(project_of_command(), watch)
+        directquery.watch(project_of_command(), watch, heartbeat)

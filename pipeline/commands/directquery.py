@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from pathlib import Path
 
 from pipeline import show
 from pipeline.directquery.follow import follow
@@ -32,10 +33,16 @@ def load_once(project: Project, *, json_out: bool) -> None:
         show.out().print(f"PostgreSQL has version {version} already.", highlight=False)
 
 
-def watch(project: Project, seconds: float) -> None:
+def watch(project: Project, seconds: float, heartbeat: Path | None) -> None:
     """Follow the publications until SIGTERM or SIGINT."""
     if not 0.1 <= seconds <= 86_400:
         raise UsageError("--watch takes 0.1 to 86400 seconds", where="directquery load")
+    if heartbeat and not heartbeat.parent.is_dir():
+        raise UsageError(
+            f"there is no folder {heartbeat.parent}",
+            where="directquery load",
+            do="give --heartbeat a file in a folder that is there",
+        )
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -46,4 +53,5 @@ def watch(project: Project, seconds: float) -> None:
         seconds,
         stop,
         lambda text: show.err().print(text, highlight=False),
+        heartbeat,
     )

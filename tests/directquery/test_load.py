@@ -251,3 +251,49 @@ def test_the_command_follows_publications(shop: Shop, postgres: Postgres, databa
     assert [text for text in told if text.startswith("waiting")] in ([], [told[0]])
     done = shop.cli("directquery", "load", env={"GOLDFEED_POSTGRES_URL": postgres.url(database)}, check=True)
     assert "already" in done.stdout
+
+
+def test_the_heartbeat_is_there_while_the_server_has_all_that_is_published(
+    shop: Shop, postgres: Postgres, database: str, tmp_path: Path
+) -> None:
+    from pipeline.directquery.follow import follow
+
+    stop, told, heart = threading.Event(), list[str](), tmp_path / "loaded"
+    project = shop.project()
+    given = (project.settings, postgres.url(database), shop.folder, 0.1, stop, told.append, heart)
+    follower = threading.Thread(target=follow, args=given)
+    follower.start()
+    try:
+        _until(heart.exists)  # nothing is published, and the server is there
+        shop.drop_orders("orders.csv", "1,c,paid,2.50,2024-01-01 00:00:00")
+        version = shop.run().version
+        _until(lambda: any(f"version {version} is in PostgreSQL" in text for text in told))
+        with postgres.connect(database) as connection:
+            _until(lambda: connection.execute(f"SELECT pg_try_advisory_lock({loading._LOCK})").fetchone() == (True,))
+            _until(lambda: not heart.exists())
+            assert "another load is under way" in told[-1]
+        _until(heart.exists)
+    finally:
+        stop.set()
+        follower.join()
+    done = shop.cli(
+        "directquery", "load", "--watch", "1", "--heartbeat", "/no/such/file", env={"GOLDFEED_POSTGRES_URL": postgres.url(database)}
+    )
+    assert done.returncode == 2 and "no folder /no/such" in done.stderr
+
+
+def _until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_who_looks_again_does_not_read_the_tables(shop: Shop, postgres: Postgres, database: str) -> None:
+    """Gold may be many gigabytes, and the loader looks every two seconds: a version it has is known by its manifest."""
+    shop.drop_orders("orders.csv", "1,c,paid,2.50,2024-01-01 00:00:00")
+    version = shop.run().version
+    loaded(shop, postgres.url(database))
+    for file in (shop.home / "published" / str(version)).glob("*.parquet"):
+        file.write_bytes(b"damaged")
+    assert loaded(shop, postgres.url(database)) == (version, 0)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import re
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -14,10 +15,15 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = "goldfeed-test"
 
 
-def docker(*words: str, check: bool = True, files: tuple[Path, ...] = (), **given: Any) -> subprocess.CompletedProcess[str]:
+def composed(*words: str, files: tuple[Path, ...] = ()) -> list[str]:
     """`docker compose WORDS` on the compose file, and on `files` that change it for a test."""
     named = [word for file in (ROOT / "docker-compose.yml", *files) for word in ("-f", str(file))]
-    done = subprocess.run(["docker", "compose", "-p", PROJECT, *named, *words], cwd=ROOT, capture_output=True, text=True, **given)
+    return ["docker", "compose", "-p", PROJECT, *named, *words]
+
+
+def docker(*words: str, check: bool = True, files: tuple[Path, ...] = (), **given: Any) -> subprocess.CompletedProcess[str]:
+    """Run `docker compose WORDS` to its end."""
+    done = subprocess.run(composed(*words, files=files), cwd=ROOT, capture_output=True, text=True, **given)
     assert not check or done.returncode == 0, done.stderr + done.stdout
     return done
 
@@ -42,6 +48,14 @@ def until(found: Callable[[], Any], seconds: float, every: float = 1.0) -> Any:
     raise AssertionError(f"it did not come within {seconds:.0f} s")
 
 
-def ports(**chosen: int) -> dict[str, str]:
-    """The environment that publishes the services on other ports of this machine."""
-    return {**os.environ, **{name: str(port) for name, port in chosen.items()}}
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def free_ports() -> dict[str, int]:
+    """A port of this machine for each that the compose file publishes, by the name of its knob."""
+    names = re.findall(r"\$\{(\w+_PORT):", (ROOT / "docker-compose.yml").read_text())
+    return {name: free_port() for name in names}

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import threading
 import time
 import urllib.parse
@@ -21,7 +20,7 @@ import yaml
 
 from grafana import generate
 from pipeline.metrics.families import FAMILIES
-from tests.stack.engine import ROOT, docker, tool, until
+from tests.stack.engine import ROOT, docker, free_ports, tool, until
 
 pytestmark = pytest.mark.stack
 ABSENT = {  # families that this stack has nothing to say of, and why
@@ -66,8 +65,7 @@ class Stack:
         self.project.mkdir()
         shutil.copy(ROOT / "goldfeed.yml", self.project)
         shutil.copytree(ROOT / "sql", self.project / "sql")
-        names = ("GOLDFEED_PORT", "GRAFANA_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT")
-        self.ports = {name: _free_port() for name in names}
+        self.ports = free_ports()
         self.changes = self._changes(folder)
         self.days = 0  # in gold, when it was first published
 
@@ -131,12 +129,6 @@ def shorter(config: str, waits: dict[str, str]) -> str:
         assert shipped in config
         config = config.replace(shipped, here)
     return config
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def snippet(title: str) -> str:
