@@ -37,6 +37,7 @@ from pipeline.warehouse.compact import forget_copy
 from pipeline.warehouse.database import Database, open_database
 from pipeline.warehouse.dues import settle_due
 from pipeline.warehouse.mends import take_in_mends
+from pipeline.warehouse.migrations import migrate
 
 _LOG = 16_000_000  # bytes of the engine's log up to which a row of runs goes on without a checkpoint
 
@@ -56,7 +57,7 @@ def open_warehouse(project: Project, clock: Clock) -> Database:
     database = open_database(settings)
     try:
         forget_copy(settings)
-        ledger.migrate(database, clock.now())
+        migrate(database, clock.now())
         ledger.note_key(database, with_tokens(project.graph))
         ledger.close_open_runs(database, clock.now())
         reconcile(database, settings, clock.now())

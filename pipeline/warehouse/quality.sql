@@ -1,6 +1,6 @@
 -- What was checked of the tables, what came of it, and who overruled it. As schema.sql: one migration a block.
 
--- migration 4: audits
+-- migration 6: audits
 DROP TABLE ledger.checks;
 CREATE TABLE ledger.checks (
     run_id BIGINT NOT NULL, table_name VARCHAR NOT NULL, check_name VARCHAR NOT NULL, check_type VARCHAR NOT NULL,
