@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pipeline.errors import PermanentError, TransientError
+from pipeline.errors import PermanentError, TransientError, first_line
 
 _WHERE = "directquery"
 _STATE = re.compile(r"SQLSTATE: (\w{5})")
@@ -66,7 +66,7 @@ class Server:
         except self._error as error:
             state = _STATE.search(str(error))
             code = state[1] if state else "08000"
-            what = str(error).strip().splitlines()[0].rstrip(".")
+            what = first_line(error)
             if code.startswith(_PASSING):
                 raise TransientError(f"PostgreSQL: {what}", where=_WHERE, do="it is tried again") from error
             raise PermanentError(f"PostgreSQL: {what}", where=_WHERE, do="see docs/powerbi.md") from error
