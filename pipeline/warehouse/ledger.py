@@ -51,10 +51,12 @@ class TaskRecord:
 
 
 # ---------------------------------------------------------------- runs and tasks
-def close_open_runs(database: Database, now: datetime) -> None:
-    """Mark runs that a crash cut off: only one process can hold the file, so none of them lives."""
-    if database.value("SELECT count(*) FROM ledger.runs WHERE status = 'running'"):
+def close_open_runs(database: Database, now: datetime) -> bool:
+    """Mark runs that a crash cut off: only one process can hold the file, so none of them lives. Returns whether any was."""
+    found = bool(database.value("SELECT count(*) FROM ledger.runs WHERE status = 'running'"))
+    if found:
         database.run("UPDATE ledger.runs SET status = 'interrupted', finished_at = ? WHERE status = 'running'", [now])
+    return found
 
 
 def flows_whose_last_run(database: Database, status: str) -> list[str]:
