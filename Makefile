@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 HOME_FOLDER ?= data
 
-.PHONY: setup run test lint bench bench-large soak example lock clean
+.PHONY: setup run test lint bench bench-large soak example sbom lock clean
 setup: .venv/ready
 
 .venv/ready: requirements.lock requirements-dev.lock pyproject.toml
@@ -28,7 +28,7 @@ test: setup lint  ## the tests, minutes
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow and not stack"
 
 lint: setup  ## style, types, rooms
-	$(BIN)/ruff check pipeline tests bench grafana
+	$(BIN)/ruff check pipeline tests bench grafana .ci
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
@@ -49,6 +49,10 @@ bench-large: setup  ## 100 million order lines with 4 GB of memory: an hour, and
 
 soak: setup  ## thousands of sequences and hundreds of kills: hours
 	GOLDFEED_SOAK_EXAMPLES=4000 GOLDFEED_SOAK_KILLS=300 $(BIN)/python -m pytest -n 2 tests/incremental tests/feed/test_odata_laws.py tests/integration/test_retention.py
+
+sbom: setup  ## what the image is made of, with licences and hashes: build/sbom.json (CycloneDX 1.5)
+	mkdir -p build
+	$(BIN)/python .ci/sbom.py >build/sbom.json
 
 lock:  ## after a change of dependencies (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o requirements.lock

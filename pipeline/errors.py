@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+_ENDS = ".! "
+
+
+def first_line(error: object) -> str:
+    """The sentence of somebody else's error, without what ends it, its hints and excerpts; its kind if it says nothing."""
+    said = str(error).strip().splitlines()
+    return said[0].rstrip(_ENDS) if said else type(error).__name__
+
 
 class GoldfeedError(Exception):
     """Base of all errors meant for a person.
 
     Args:
-        what: what is wrong, without a full stop.
+        what: what is wrong; a full stop or an exclamation mark at its end is taken off.
         where: the file, line, table or command it was found in.
         do: what to do about it, as an instruction.
     """
@@ -15,7 +23,7 @@ class GoldfeedError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, *, where: str = "", do: str = "") -> None:
-        self.what, self.where, self.do = what, where, do
+        self.what, self.where, self.do = what.rstrip(_ENDS), where, do
         super().__init__(self.sentence())
 
     def sentence(self) -> str:

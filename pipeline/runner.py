@@ -29,7 +29,7 @@ from pipeline.steps.ingest import ingest
 from pipeline.steps.limits import within
 from pipeline.steps.lost import note_lost, told
 from pipeline.steps.profile import find_anomalies
-from pipeline.steps.publish import publish, reconcile
+from pipeline.steps.publish import prune, publish, reconcile
 from pipeline.steps.replay import Replay, replay
 from pipeline.steps.state import tell_readers, tell_readers_again
 from pipeline.warehouse import ledger
@@ -37,6 +37,7 @@ from pipeline.warehouse.compact import forget_copy
 from pipeline.warehouse.database import Database, open_database
 from pipeline.warehouse.dues import settle_due
 from pipeline.warehouse.mends import take_in_mends
+from pipeline.warehouse.migrations import migrate
 
 _LOG = 64_000_000  # bytes of the engine's log up to which a row of runs goes on without a checkpoint
 
@@ -56,10 +57,12 @@ def open_warehouse(project: Project, clock: Clock) -> Database:
     database = open_database(settings)
     try:
         forget_copy(settings)
-        ledger.migrate(database, clock.now())
+        migrate(database, clock.now())
         ledger.note_key(database, with_tokens(project.graph))
-        ledger.close_open_runs(database, clock.now())
+        cut_off = ledger.close_open_runs(database, clock.now())
         reconcile(database, settings, clock.now())
+        if cut_off:  # perhaps between the swap and this
+            prune(settings.published, settings.keep_versions, project.retention.versions, clock.now())
         note_lost(database, settings)
         take_in_mends(database, settings.archive)
     except BaseException:

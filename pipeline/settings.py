@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -149,7 +149,7 @@ class Settings:
     max_ratio: int
     max_line_bytes: str
     max_columns: int
-    postgres_url: str
+    postgres_url: str = field(repr=False)  # a password may stand in it
 
     @property
     def landing(self) -> Path:

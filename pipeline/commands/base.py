@@ -16,6 +16,7 @@ from pipeline.project.project import Project
 from pipeline.results import RunResult
 from pipeline.settings import Settings
 from pipeline.warehouse.database import Database, open_database
+from pipeline.warehouse.migrations import refuse_other
 
 WAITS = "another run holds the warehouse; this one waits for it"
 
@@ -91,7 +92,7 @@ def ended(result: RunResult) -> None:
 
 @contextmanager
 def reading(settings: Settings) -> Iterator[Database]:
-    """The warehouse for reading. Raises PermanentError when there is none yet."""
+    """The warehouse for reading. Raises PermanentError when there is none yet, and when another goldfeed made it."""
     if not settings.warehouse.exists():
         raise PermanentError("there is no warehouse yet", where=str(settings.warehouse), do="type `goldfeed run`")
     service = caller.get()
@@ -101,6 +102,7 @@ def reading(settings: Settings) -> Iterator[Database]:
         return
     database = open_database(settings, read_only=True)
     try:
+        refuse_other(database)
         yield database
     finally:
         database.close()

@@ -7,12 +7,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pipeline.errors import PermanentError, TransientError
+from pipeline.errors import PermanentError, TransientError, first_line
 
 _WHERE = "directquery"
 _STATE = re.compile(r"SQLSTATE: (\w{5})")
 # what may pass: no connection, too many, locks, disk or memory full, shutting down
 _PASSING = ("08", "40", "53", "55P03", "57P")
+
+
+def without_password(text: str, url: str) -> str:
+    """What the driver says of a connection, without what it quotes of the password: of a URL it cannot read it shows parts."""
+    password = url.rpartition("@")[0].rpartition("://")[2].partition(":")[2] + " " + url.partition("passw")[2]
+
+    def shown(quoted: re.Match[str]) -> str:
+        plain = re.fullmatch(r"[\w.:/=-]+", quoted[1]) and quoted[1] not in password
+        return quoted[0] if plain else "(not shown)"
+
+    return re.sub(r'"([^"]*)"', shown, text)
 
 
 class Server:
@@ -22,7 +33,7 @@ class Server:
         import adbc_driver_postgresql.dbapi as postgres
 
         self._error: type[Exception] = postgres.Error
-        with self._told():
+        with self._told(url):
             self._connection = postgres.connect(url)
 
     def close(self) -> None:
@@ -59,14 +70,16 @@ class Server:
             self._connection.rollback()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """The driver's errors as sentences. What it says may hold values of the data: only its first line is kept."""
+    def _told(self, url: str = "") -> Iterator[None]:
+        """The driver's errors as sentences. What it says may hold values of the data: only its first line is kept,
+        and where it says something of `url` nothing of the password in that.
+        """
         try:
             yield
         except self._error as error:
             state = _STATE.search(str(error))
             code = state[1] if state else "08000"
-            what = str(error).strip().splitlines()[0].rstrip(".")
+            what, cause = (without_password(first_line(error), url), None) if url else (first_line(error), error)
             if code.startswith(_PASSING):
-                raise TransientError(f"PostgreSQL: {what}", where=_WHERE, do="it is tried again") from error
-            raise PermanentError(f"PostgreSQL: {what}", where=_WHERE, do="see docs/powerbi.md") from error
+                raise TransientError(f"PostgreSQL: {what}", where=_WHERE, do="it is tried again") from cause
+            raise PermanentError(f"PostgreSQL: {what}", where=_WHERE, do="see docs/powerbi.md") from cause

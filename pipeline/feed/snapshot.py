@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from pipeline.errors import PublishError, UsageError
+from pipeline.errors import PublishError, UsageError, first_line
 from pipeline.published import current, damaged, read_manifest, table_files, versions
 from pipeline.settings import Settings
 from pipeline.sql import literal, quoted
@@ -46,8 +46,7 @@ def run_query(connection: duckdb.DuckDBPyConnection, statement: str) -> tuple[li
         cursor = connection.execute(found[0])
         return [str(column[0]) for column in cursor.description or []], cursor.fetchall()
     except duckdb.Error as error:
-        text = str(error).strip().splitlines()[0].rstrip(".")
-        raise UsageError(text, where="query", do="correct the SQL; `goldfeed status` lists the tables") from error
+        raise UsageError(first_line(error), where="query", do="correct the SQL; `goldfeed status` lists the tables") from error
 
 
 def good_version(published: Path, wanted: str | None = None) -> tuple[str, str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -13,7 +14,7 @@ _BAD_NEWS: list[Event] = ["failure", "withheld", "freshness", "deadline", "recov
 class ChannelFile(BaseModel):
     """The keys of a channel in goldfeed.yml."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     url_env: str | None = Field(
         None,
@@ -37,4 +38,6 @@ class ChannelFile(BaseModel):
     def _one_address(self) -> ChannelFile:
         if (self.url_env is None) == (self.url_file is None):
             raise ValueError("a channel needs url_env or url_file, where its address is")
+        if not re.fullmatch(r"\w+", self.url_env or "_") or "://" in (self.url_file or ""):
+            raise ValueError("url_env is the name of a variable, and url_file of a file: the address itself is a secret")
         return self

@@ -31,7 +31,7 @@ FLOW = "shop"
 class ProjectFile(BaseModel):
     """The keys of goldfeed.yml."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)  # a secret may stand in the wrong place
 
     name: str = Field(FLOW, description="The name of the project, and of its flow if it declares none")
     flows: dict[str, FlowFile] = Field(

@@ -19,7 +19,7 @@ from typing import Any
 
 import duckdb
 
-from pipeline.errors import PermanentError
+from pipeline.errors import PermanentError, first_line
 from pipeline.steps.lean import Look, Soda, imported
 
 _LOCK = Lock()  # its sessions share state
@@ -77,7 +77,7 @@ def verify(
                 data_source_impls=[soda.data_source(connection, look)],
             )
         except Exception as error:  # Soda has many kinds; each of them means that nothing was checked
-            raise PermanentError(f"the contract cannot be checked: {_first_line(error)}") from error
+            raise PermanentError(f"the contract cannot be checked: {first_line(error)}") from error
         found = Verified(failing=dict(soda.seen), seconds=time.monotonic() - began)
         for one in result.contract_verification_results:
             found.outcomes += [_outcome(check) for check in one.check_results]
@@ -148,8 +148,4 @@ def _number(value: Any) -> str:
 def _cause(message: str) -> str:
     """The engine's own sentence within a message of Soda's; else the first line."""
     lines = [line for line in message.splitlines() if "Error: " in line]
-    return _first_line(lines[0] if lines else message)
-
-
-def _first_line(error: object) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+    return first_line(lines[0] if lines else message)

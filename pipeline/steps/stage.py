@@ -21,6 +21,7 @@ from pipeline.warehouse import ledger, load
 from pipeline.warehouse.changes import record_batches, record_rows
 from pipeline.warehouse.database import Database, open_in_memory
 from pipeline.warehouse.ledger import TableState
+from pipeline.warehouse.migrations import migrate
 
 _LINEAGE = ("_file_id", "_line", "_batch", "_loaded_at")
 
@@ -42,7 +43,7 @@ def stage(project: Project, test: ModelTest) -> Iterator[Stage]:
     database = open_in_memory(project.settings)
     try:
         clock = Clock()
-        ledger.migrate(database, clock.now())
+        migrate(database, clock.now())
         run = Run(1, clock.now(), project, database, clock)
         given = frozenset(name for step in test.steps for name in step.given)
         made = Stage(run, test, given)

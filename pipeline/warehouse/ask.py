@@ -9,8 +9,8 @@ from typing import Any
 
 import duckdb
 
-from pipeline.errors import UsageError
-from pipeline.warehouse.database import Database, Row, first_line
+from pipeline.errors import UsageError, first_line
+from pipeline.warehouse.database import Database, Row
 
 _HARMLESS = ("range", "generate_series", "unnest", "repeat", "json_each", "json_tree", "summary", "sql_auto_complete")
 _EXPLAIN = re.compile(r"\s*explain(\s+analyze\b)?", re.I)

@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from pipeline.errors import GoldfeedError, PermanentError, TransientError, UsageError, WarehouseBusy
+from pipeline.errors import GoldfeedError, PermanentError, TransientError, UsageError, WarehouseBusy, first_line
 from pipeline.settings import Settings, bytes_of
 from pipeline.sql import quoted
 from pipeline.warehouse.masks import install, key_id, token_key
@@ -312,8 +312,3 @@ def without_values(text: str) -> str:
     """A message about a value, without the value: it may be personal data, and messages go into logs."""
     text = re.sub(r"with value .* can't be", "with value '' cannot be", text, flags=re.S)
     return re.sub(r"""['"\[].*['"\]]|['"\[].*$""", "(the value is not shown)", text, flags=re.S)
-
-
-def first_line(error: BaseException) -> str:
-    """The engine's own sentence, without its hints and query excerpt."""
-    return str(error).strip().splitlines()[0].rstrip(".")

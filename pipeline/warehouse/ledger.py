@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from datetime import datetime
-from importlib.resources import files
 from typing import Any
 
-from pipeline.errors import PermanentError
 from pipeline.warehouse.database import Database, Row
 
-LAYERS = ("bronze", "silver", "gold")
-SCHEMAS = ("schema.sql", "promises.sql", "quality.sql")  # their migrations follow one another
 KEY_CHANGED = "another key"  # in place of the fingerprint of a table with tokens
 
 
@@ -55,51 +50,13 @@ class TaskRecord:
     error: str | None
 
 
-def migrate(database: Database, now: datetime) -> None:
-    """Bring the schema up to date; a migration and its record share one transaction.
-
-    Raises PermanentError when the warehouse was made by a newer goldfeed.
-    """
-    steps = _migrations()
-    done = _applied(database)
-    if done > len(steps):
-        raise PermanentError(
-            f"the warehouse has schema {done} but this goldfeed knows only {len(steps)}",
-            where=str(database.path),
-            do="use the newer goldfeed that made it",
-        )
-    for number in range(done + 1, len(steps) + 1):
-        with database.transaction():
-            if number == 1:
-                for schema in (*LAYERS, "ledger"):
-                    database.run(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-                database.run(
-                    "CREATE TABLE ledger.migrations (migration INTEGER NOT NULL, applied_at TIMESTAMP NOT NULL)"
-                )
-            for statement in steps[number - 1]:
-                database.run(statement)
-            database.run("INSERT INTO ledger.migrations VALUES (?, ?)", [number, now])
-    if done < len(steps):
-        database.checkpoint()
-
-
-def _migrations() -> list[list[str]]:
-    text = "\n".join((files("pipeline.warehouse") / name).read_text(encoding="utf-8") for name in SCHEMAS)
-    blocks = re.split(r"^-- migration \d+:.*$", text, flags=re.M)[1:]
-    return [[part.strip() for part in block.split(";") if part.strip()] for block in blocks]
-
-
-def _applied(database: Database) -> int:
-    if not database.has("ledger", "migrations"):
-        return 0
-    return int(database.value("SELECT coalesce(max(migration), 0) FROM ledger.migrations"))
-
-
 # ---------------------------------------------------------------- runs and tasks
-def close_open_runs(database: Database, now: datetime) -> None:
-    """Mark runs that a crash cut off: only one process can hold the file, so none of them lives."""
-    if database.value("SELECT count(*) FROM ledger.runs WHERE status = 'running'"):
+def close_open_runs(database: Database, now: datetime) -> bool:
+    """Mark runs that a crash cut off: only one process can hold the file, so none of them lives. Returns whether any was."""
+    found = bool(database.value("SELECT count(*) FROM ledger.runs WHERE status = 'running'"))
+    if found:
         database.run("UPDATE ledger.runs SET status = 'interrupted', finished_at = ? WHERE status = 'running'", [now])
+    return found
 
 
 def flows_whose_last_run(database: Database, status: str) -> list[str]:

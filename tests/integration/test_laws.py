@@ -113,6 +113,66 @@ def test_a_version_keeps_its_key_through_every_run_and_rebuild(
             keys.update(now)
 
 
+STATUSES = """/* ---
+description: x
+kind: full
+key: [status]
+surrogate_key: status_key
+--- */
+SELECT status, count(*) AS orders FROM silver.orders GROUP BY status
+"""
+
+
+def keys_of_statuses(shop: Shop) -> dict[str | None, int]:
+    return dict(shop.ask("SELECT status, status_key FROM dim_statuses"))
+
+
+def test_a_key_of_a_full_table_is_kept_through_runs_rebuilds_and_absence(shop: Shop) -> None:
+    shop.write("sql/gold/dim_statuses.sql", STATUSES)
+    shop.drop_orders("orders_1.csv", "1,c,paid,1,2024-01-01", "2,c,shipped,1,2024-01-01")
+    shop.run()
+    assert keys_of_statuses(shop) == {"paid": 1, "shipped": 2}
+    shop.drop_orders("orders_2.csv", "2,c,created,1,2024-01-02")  # first by its name, but not on first sight
+    shop.run()
+    assert keys_of_statuses(shop) == {"paid": 1, "created": 3}
+    shop.run(Order(full_refresh=True))
+    assert keys_of_statuses(shop) == {"paid": 1, "created": 3}
+    shop.drop_orders("orders_3.csv", "2,c,shipped,1,2024-01-03", "3,c,created,1,2024-01-03")
+    shop.run()
+    assert keys_of_statuses(shop) == {"paid": 1, "shipped": 2, "created": 3}
+
+
+def test_a_key_of_a_full_table_is_kept_when_its_model_is_changed_or_the_warehouse_is_lost(shop: Shop) -> None:
+    shop.write("sql/gold/dim_statuses.sql", STATUSES)
+    for number, status in enumerate(("shipped", "paid", "created")):
+        shop.drop_orders(f"orders_{number}.csv", f"{number},c,{status},1,2024-01-01")
+        shop.run()
+    held = {"shipped": 1, "paid": 2, "created": 3}
+    assert keys_of_statuses(shop) == held
+    shop.write("sql/gold/dim_statuses.sql", STATUSES.replace("count(*) AS orders", "count(*) AS orders, sum(amount) AS amount"))
+    assert shop.run().status == "succeeded" and keys_of_statuses(shop) == held
+    for path in shop.home.glob("warehouse.duckdb*"):
+        path.unlink()
+    assert shop.cli("run", "--from-archive").returncode == 0
+    assert keys_of_statuses(shop) == held
+
+
+def test_a_fact_keeps_pointing_at_the_member_of_a_full_table_it_pointed_at(shop: Shop) -> None:
+    shop.write("sql/gold/dim_statuses.sql", STATUSES)
+    shop.write(
+        "sql/gold/fact.sql",
+        "/* ---\ndescription: x\nkind: incremental\nkey: [order_id]\n--- */\nSELECT o.order_id, coalesce(d.status_key, -1) AS status_key "
+        "FROM silver.orders AS o LEFT JOIN gold.dim_statuses AS d ON d.status = o.status\n",
+    )
+    for number, status in enumerate(("shipped", "paid", "created", "paid")):
+        shop.drop_orders(f"orders_{number}.csv", f"{number},c,{status},1,2024-01-01")
+        shop.run()
+    asked = "SELECT f.order_id, d.status FROM fact AS f JOIN dim_statuses AS d ON d.status_key = f.status_key ORDER BY 1"
+    assert shop.ask(asked) == [("0", "shipped"), ("1", "paid"), ("2", "created"), ("3", "paid")]
+    shop.run(Order(full_refresh=True))
+    assert shop.ask("SELECT status_key FROM fact ORDER BY order_id") == [(1,), (2,), (3,), (2,)]
+
+
 def test_an_older_row_that_comes_late_changes_nothing_and_a_null_time_loses(shop: Shop) -> None:
     shop.drop_orders("orders_1.csv", "1,c,paid,1,2024-01-05")
     shop.run()

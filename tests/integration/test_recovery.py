@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from pipeline.commands.base import writing
 from pipeline.failpoints import NAMES
-from tests.conftest import GOLD_TOTALS, ORDERS_YML, ROOT, SILVER_ORDERS, Shop
+from tests.conftest import GOLD_TOTALS, HEADER, ORDERS_YML, ROOT, SILVER_ORDERS, Shop
 
 VERSIONS = SILVER_ORDERS.replace("kind: upsert\nkey: [order_id]", "kind: append")
 DIM = """/* ---
@@ -99,7 +100,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return state(shop)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith(("compact.", "retain.", "mend.", "replay."))])
+POINTS = [name for name in NAMES if not name.startswith(("compact.", "retain.", "mend.", "replay."))]
+
+
+@pytest.mark.parametrize("name", POINTS)
 def test_k1_killed_at_this_point_and_run_again_all_is_as_if_nothing_had_happened(
     name: str, make: Callable[[str], Shop], undisturbed: dict[str, Any]
 ) -> None:
@@ -127,6 +131,72 @@ def test_k1_killed_later_at_the_same_point(
     assert state(shop) == undisturbed
 
 
+def seeded(seed: int) -> list[dict[str, str]]:
+    """Three drops made by chance: orders, corrections of them, dirt, files that come again, in files of any size."""
+    chance, drops, given = random.Random(seed), list[dict[str, str]](), list[str]()
+    for day in range(1, 4):
+        rows = [_row(chance, day) for _ in range(chance.randint(4, 14))]
+        cuts = sorted(chance.sample(range(1, len(rows)), chance.randint(0, 2)))
+        parts = [rows[start:end] for start, end in zip([0, *cuts], [*cuts, len(rows)], strict=True)]
+        extra = ",extra" if day == 2 else ""  # a column nobody declared, so that a table is altered
+        texts = [f"{HEADER}{extra}\n" + "".join(f"{row}{extra and ',e'}\n" for row in part) for part in parts]
+        drop = {f"{chance.choice(['', 'a/', 'b/'])}orders_{day}{number}.csv": text for number, text in enumerate(texts)}
+        drop |= {f"again/orders_{day}{number}.csv": text for number, text in enumerate(chance.sample(given, min(len(given), 1)))}
+        drop |= {f"orders_{day}_bad.csv": "<html>"} if chance.random() < 0.5 else {}
+        given += texts
+        drops.append(drop)
+    return drops
+
+
+def _row(chance: random.Random, day: int) -> str:
+    """A row of one of nine orders; one in four is broken, each in its own way."""
+    status, amount, at = chance.choice(["created", "paid", "shipped"]), f"{chance.randint(1, 999)}.00", f"2024-01-0{chance.randint(1, day)}"
+    row = f"{chance.randint(1, 9)},c{chance.randint(1, 3)},{status},{amount},{at}"
+    broken = [row.replace(status, "lost"), row.replace(amount, "x"), row.replace(",c", ',"c'), row[row.index(",") :], row + ",too,many"]
+    return chance.choice(broken) if chance.random() < 0.25 else row
+
+
+@pytest.fixture(scope="module")
+def of_seed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], dict[str, Any]]:
+    """What a seed's drops come to when nothing disturbs them."""
+
+    @cache
+    def state_of(seed: int) -> dict[str, Any]:
+        shop = small(tmp_path_factory.mktemp(f"seed{seed}"), "undisturbed")
+        for drop in seeded(seed):
+            deliver(shop, drop)
+            run_until_idle(shop)
+        return state(shop)
+
+    return state_of
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [2, 3])
+@pytest.mark.parametrize("name", POINTS)
+def test_k1_killed_at_this_point_with_drops_made_by_chance(
+    name: str, seed: int, make: Callable[[str], Shop], of_seed: Callable[[int], dict[str, Any]]
+) -> None:
+    shop, died = make("killed"), 0
+    for drop in seeded(seed):
+        deliver(shop, drop)
+        died += shop.cli("run", env={"GOLDFEED_CRASH_AT": name}).returncode == -signal.SIGKILL
+        run_until_idle(shop)
+    assert died >= 1, "the point was never reached: the name stands for nothing"
+    assert state(shop) == of_seed(seed)
+
+
+def test_k1_drops_made_by_chance_have_corrections_dirt_and_files_that_come_again() -> None:
+    for seed in (2, 3):
+        drops = seeded(seed)
+        names, texts = [name for drop in drops for name in drop], [text for drop in drops for text in drop.values()]
+        rows = [line for text in set(texts) for line in text.splitlines()[1:]]
+        orders = [row.partition(",")[0] for row in rows]
+        assert len(set(texts)) < len(texts) and any("again/" in name for name in names)
+        assert len(set(orders)) < len(orders) and sum(row[0] == "," or "lost" in row or "too,many" in row or ",x," in row or '"' in row for row in rows) >= 2
+        assert seeded(seed) == drops and seeded(seed + 2) != drops
+
+
 @pytest.mark.slow
 def test_k2_killed_at_random_moments_again_and_again(make: Callable[[str], Shop], undisturbed: dict[str, Any]) -> None:
     shop, chance = make("killed"), random.Random(5)
@@ -152,6 +222,19 @@ def test_a_run_that_was_cut_off_is_shown_as_interrupted(make: Callable[[str], Sh
     shop.cli("run", env={"GOLDFEED_CRASH_AT": "build.before_commit"})
     run_until_idle(shop)
     assert shop.warehouse("SELECT run_id, status FROM ledger.runs ORDER BY 1") == [(1, "interrupted"), (2, "succeeded")]
+
+
+def test_what_a_run_that_was_cut_off_did_not_prune_goes_at_the_next_start(make: Callable[[str], Shop]) -> None:
+    shop = make("killed")
+    for number in (1, 2):
+        shop.drop_orders(f"orders_{number}.csv", f"{number},c,paid,1.00,2024-01-01")
+        shop.run()
+    shop.drop_orders("orders_3.csv", "3,c,paid,1.00,2024-01-01")
+    shop.cli("run", env={"GOLDFEED_CRASH_AT": "publish.after_swap"})
+    held = lambda: sorted(path.name for path in (shop.home / "published").glob("0*"))  # noqa: E731
+    assert held() == ["000001", "000002", "000003"]
+    assert shop.run().status == "nothing_to_do"
+    assert held() == ["000002", "000003"]
 
 
 @pytest.mark.parametrize("keep_published", [True, False])

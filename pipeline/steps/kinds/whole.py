@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.errors import PermanentError
+from pipeline.errors import PermanentError, first_line
 from pipeline.project.model import Model
 from pipeline.sql import columns_list, literal, quoted, table_name
 from pipeline.steps.context import Run
@@ -230,7 +230,7 @@ def _run_function(model: Model, inputs: list[Path], result: Path) -> None:
 
 def _said(error: Exception) -> str:
     """The first line of an error of Polars; of one about values, without them."""
-    text = str(error).splitlines()[0] if str(error) else "no message"
+    text = first_line(error)
     return without_values(text) if type(error).__name__ in _OF_VALUES else text
 
 
@@ -242,7 +242,7 @@ def _function(model: Model) -> Callable[..., Any]:
         spec.loader.exec_module(module)
     except Exception as error:  # the user's code may raise anything
         raise PermanentError(
-            f"it cannot be imported: {type(error).__name__}: {error}", where=str(model.path), do="correct it"
+            f"it cannot be imported: {type(error).__name__}: {first_line(error)}", where=str(model.path), do="correct it"
         ) from error
     function: Callable[..., Any] = module.model
     return function
