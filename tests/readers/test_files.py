@@ -169,7 +169,7 @@ def test_s11_no_query_changes_what_is_published(desk: Desk, statement: str) -> N
     assert {path: path.read_bytes() for path in desk.published.rglob("*.parquet")} == before
 
 
-@pytest.mark.parametrize("publications", [8, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("publications", [8, pytest.param(200, marks=pytest.mark.slow)])
 def test_f1_readers_during_publications_get_one_version_and_never_fail(tmp_path: Path, publications: int) -> None:
     desk = Desk(tmp_path).with_users("root", "anna")
     publish(desk.published, "000001", _marked(1))
