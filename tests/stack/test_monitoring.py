@@ -182,6 +182,31 @@ def test_grafana_has_the_four_dashboards_for_whoever_looks_on_this_machine(stack
     assert {one["uid"] for one in _pages(stack, "/api/search")} == {f"goldfeed-{name}" for name in ("overview", "runs", "quality", "feed")}
 
 
+# These need no stack; while they work the shop runs on, and the next test waits less.
+@pytest.mark.parametrize("title", ["E-mail", "Amazon SNS", "Slack", "Teams", "Webhook"])
+def test_each_receiver_of_the_docs_is_good_and_has_five_lines(title: str, tmp_path: Path) -> None:
+    text = snippet(title)
+    assert len(text.splitlines()) <= 6
+    config = (ROOT / "monitoring/alertmanager.yml").read_text().replace("  - name: urgent\n", text)
+    done = tool("amtool", "check-config", "/dev/stdin", given=config)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("promtool", "check", "config", "--lint=all", "--lint-fatal", "monitoring/prometheus.yml"),
+        ("promtool", "check", "rules", "--lint=all", "--lint-fatal", "monitoring/rules/alerts.yml", "monitoring/rules/recording.yml"),
+        ("promtool", "test", "rules", *[f"monitoring/tests/{name}.yml" for name in ("runs", "data", "service", "feed", "days")]),
+        ("amtool", "check-config", "monitoring/alertmanager.yml"),
+    ],
+    ids=["config", "rules", "tests-of-rules", "alertmanager"],
+)
+def test_o2_the_tools_of_prometheus_find_nothing(words: tuple[str, ...]) -> None:
+    done = tool(*words)
+    assert done.returncode == 0 and "FAILED" not in done.stdout + done.stderr, done.stdout + done.stderr
+
+
 def test_every_panel_finds_something_when_the_shop_has_run_for_minutes(stack: Stack) -> None:
     until(lambda: stack.ask("goldfeed_publication_version > 0"), 120)
     stack.days = stack.days_in_gold()
@@ -251,27 +276,3 @@ def _failed(stack: Stack) -> Callable[[], Any] | bool:
 
 def test_the_demo_shop_drops_its_days_and_a_newcomer_sees_it_move(stack: Stack) -> None:
     until(lambda: stack.days_in_gold() > stack.days, 120)
-
-
-@pytest.mark.parametrize("title", ["E-mail", "Amazon SNS", "Slack", "Teams", "Webhook"])
-def test_each_receiver_of_the_docs_is_good_and_has_five_lines(title: str, tmp_path: Path) -> None:
-    text = snippet(title)
-    assert len(text.splitlines()) <= 6
-    config = (ROOT / "monitoring/alertmanager.yml").read_text().replace("  - name: urgent\n", text)
-    done = tool("amtool", "check-config", "/dev/stdin", given=config)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("promtool", "check", "config", "--lint=all", "--lint-fatal", "monitoring/prometheus.yml"),
-        ("promtool", "check", "rules", "--lint=all", "--lint-fatal", "monitoring/rules/alerts.yml", "monitoring/rules/recording.yml"),
-        ("promtool", "test", "rules", *[f"monitoring/tests/{name}.yml" for name in ("runs", "data", "service", "feed", "days")]),
-        ("amtool", "check-config", "monitoring/alertmanager.yml"),
-    ],
-    ids=["config", "rules", "tests-of-rules", "alertmanager"],
-)
-def test_o2_the_tools_of_prometheus_find_nothing(words: tuple[str, ...]) -> None:
-    done = tool(*words)
-    assert done.returncode == 0 and "FAILED" not in done.stdout + done.stderr, done.stdout + done.stderr
