@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +36,8 @@ from pipeline.project.role import RoleFile
 from pipeline.settings import Settings, bytes_of
 
 Health = Callable[[], tuple[bool, dict[str, Any]]]
+# a reader who never stops slows a run by 44% at 0, 27% at 7 and 18% at 10; a page beside a run takes 65, 141, 206 ms (p95)
+_NICE = 7
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,8 @@ class Server:
         self._socket.close()
 
     def _run(self) -> None:
+        with suppress(OSError):  # and so have the threads it starts
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         self._uvicorn.run(sockets=[self._socket])
 
 
