@@ -193,8 +193,9 @@ def test_f1_readers_during_publications_get_one_version_and_never_fail(tmp_path:
             reader.start()
         for number in range(2, publications + 2):
             publish(desk.published, f"{number:06d}", _marked(number))
-            if number > 4:
-                shutil.rmtree(desk.published / f"{number - 4:06d}")
+            if number > 10:  # as many are kept as by default; a reader has until the tenth publication after
+                shutil.rmtree(desk.published / f"{number - 10:06d}")
+            stop.wait(0.03)
         stop.set()
         for reader in readers:
             reader.join()
