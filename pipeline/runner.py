@@ -165,7 +165,7 @@ def _do_all(run: Run, tasks: Sequence[PlannedTask], order: Order) -> list[Outcom
 
     def one(task: PlannedTask, database: Database) -> None:
         if task.action == "build" and light:
-            import_early(run, builds)
+            import_early(run, tasks)
         with run.turns.beside() if task.action == "build" else nullcontext():
             done[task.name] = _do_or_skip(replace(run, database=database), task, order, failed)
         if task.action == "ingest":
@@ -177,13 +177,15 @@ def _do_all(run: Run, tasks: Sequence[PlannedTask], order: Order) -> list[Outcom
     coming, builds = _of(tasks, "ingest", "replay"), _of(tasks, "build")
     light = is_light(tasks, known.states)
     together = light and not _marks_others(coming) and not _of(tasks, "check")
-    for task in [] if together else [*coming, *_of(tasks, "check")]:
-        one(task, run.database)
+    if not together:
+        for task in (*coming, *_of(tasks, "check")):
+            one(task, run.database)
     if _marks_others(coming):
         known.states = ledger.table_states(run.database)
     if light:
-        abreast(run, [*(coming if together else []), *longest_first(run, builds)], one)
-    for task in [*([] if light else builds), *_of(tasks, "publish")]:
+        abreast(run, [*(coming if together else ()), *longest_first(run, builds)], one)
+        builds = []
+    for task in (*builds, *_of(tasks, "publish")):
         one(task, run.database)
     return [done[task.name] for task in tasks]
 

@@ -145,15 +145,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "over_305_runs" not in item.name)
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
+def tiny(folder: Path, home: Path | None = None) -> Shop:
     """A tiny shop: one source, one silver and one gold table."""
-    made = Shop(tmp_path / "shop")
+    made = Shop(folder, home)
     made.write("goldfeed.yml", "name: tiny\n")
     made.write("sql/bronze/orders.yml", ORDERS_YML)
     made.write("sql/silver/orders.sql", SILVER_ORDERS)
     made.write("sql/gold/totals.sql", GOLD_TOTALS)
     return made
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return tiny(tmp_path / "shop")
 
 
 @pytest.fixture

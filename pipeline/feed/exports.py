@@ -65,7 +65,7 @@ class Exports:
         self._settings = settings
         self._folder = settings.scratch / "exports"
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="export", initializer=_give_way)
+        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="export", initializer=give_way, initargs=(_NICE,))
         self._made: OrderedDict[str, Export] = OrderedDict()
         self._making: dict[str, asyncio.Task[Export]] = {}
         self._open: set[duckdb.DuckDBPyConnection] = set()
@@ -139,10 +139,10 @@ class Exports:
             threading.Event().wait(0.02)
 
 
-def _give_way() -> None:
-    """A thread that writes files has a lower priority than runs."""
+def give_way(nice: int) -> None:
+    """This thread, and those it starts, have a lower priority than runs."""
     with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
 
 
 @contextmanager

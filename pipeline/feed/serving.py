@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +20,7 @@ from pipeline.errors import UsageError
 from pipeline.feed.access import Access, Gate
 from pipeline.feed.app import Feed, build_app
 from pipeline.feed.audit import Audit
-from pipeline.feed.exports import Exports
+from pipeline.feed.exports import Exports, give_way
 from pipeline.feed.files import Files
 from pipeline.feed.guard import Guard, Rates, is_local
 from pipeline.feed.library import Library
@@ -140,8 +138,7 @@ class Server:
         self._socket.close()
 
     def _run(self) -> None:
-        with suppress(OSError):  # and so have the threads it starts
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        give_way(_NICE)
         self._uvicorn.run(sockets=[self._socket])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from functools import cache
 from importlib.resources import files
 
 from pipeline.errors import PermanentError
@@ -57,12 +58,15 @@ def refuse_other(database: Database) -> None:
         )
 
 
-def migrations() -> list[list[str]]:
+@cache
+def migrations() -> tuple[tuple[str, ...], ...]:
     """The statements of each migration, the first one first."""
     text = "\n".join((files("pipeline.warehouse") / name).read_text(encoding="utf-8") for name in SCHEMAS)
     _, *parts = re.split(r"^-- migration (\d+):.*$", text, flags=re.M)
     blocks = dict(zip(map(int, parts[::2]), parts[1::2], strict=True))  # by number: whichever file a new one stands in
-    return [[part.strip() for part in blocks[number].split(";") if part.strip()] for number in sorted(blocks)]
+    return tuple(
+        tuple(part.strip() for part in blocks[number].split(";") if part.strip()) for number in sorted(blocks)
+    )
 
 
 def _applied(database: Database) -> int:

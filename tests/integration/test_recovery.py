@@ -16,7 +16,7 @@ import pytest
 
 from pipeline.commands.base import writing
 from pipeline.failpoints import NAMES
-from tests.conftest import GOLD_TOTALS, HEADER, ORDERS_YML, ROOT, SILVER_ORDERS, Shop
+from tests.conftest import HEADER, ROOT, SILVER_ORDERS, Shop, tiny
 
 VERSIONS = SILVER_ORDERS.replace("kind: upsert\nkey: [order_id]", "kind: append")
 DIM = """/* ---
@@ -43,12 +43,9 @@ TABLES = ("bronze.orders", "silver.orders", "silver.versions", "gold.totals", "g
 
 
 def small(folder: Path, name: str) -> Shop:
-    shop = Shop(folder / "shop", folder / name)
+    shop = tiny(folder / "shop", folder / name)
     shop.write("goldfeed.yml", "name: tiny\nsettings:\n  keep_versions: 2\n")
-    shop.write("sql/bronze/orders.yml", ORDERS_YML)
-    shop.write("sql/silver/orders.sql", SILVER_ORDERS)
     shop.write("sql/silver/versions.sql", VERSIONS)
-    shop.write("sql/gold/totals.sql", GOLD_TOTALS)
     shop.write("sql/gold/dim_orders.sql", DIM)
     return shop
 

@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from pipeline.warehouse.migrations import SCHEMAS, migrations
-from tests.conftest import GOLD_TOTALS, ORDERS_YML, SILVER_ORDERS, Shop
+from tests.conftest import Shop, tiny
 
 NEWEST = len(migrations())
 FIRST = ("1,ann,paid,10.00,2024-01-01", "2,bob,lost,20.00,2024-01-02", "3,cyd,paid,x,2024-01-03")
@@ -23,19 +23,11 @@ TABLES = ("bronze.orders", "silver.orders", "gold.totals")
 DONE = {1: "6862ed6e45f8", 2: "2ed17ed9de8c", 3: "6a77443acc3b", 4: "55482b1e3b30", 5: "a6ea08912725", 6: "94c7ef0da4a0", 7: "ca3e3d8001ca"}
 
 
-def shop_in(folder: Path, name: str) -> Shop:
-    shop = Shop(folder / "shop", folder / name)
-    shop.write("goldfeed.yml", "name: tiny\n")
-    shop.write("sql/bronze/orders.yml", ORDERS_YML)
-    shop.write("sql/silver/orders.sql", SILVER_ORDERS)
-    shop.write("sql/gold/totals.sql", GOLD_TOTALS)
-    return shop
-
-
 @pytest.fixture(scope="module")
 def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the project, and `home` after its first run."""
-    shop = shop_in(tmp_path_factory.mktemp("upgrade"), "home")
+    folder = tmp_path_factory.mktemp("upgrade")
+    shop = tiny(folder / "shop", folder / "home")
     shop.drop_orders("orders_1.csv", *FIRST)
     assert shop.run().status == "succeeded"
     return shop.home
@@ -49,7 +41,7 @@ def after(before: Path) -> dict[str, Any]:
 
 def copy_of(home: Path, target: Path) -> Shop:
     shutil.copytree(home, target, symlinks=True)
-    return shop_in(target.parent, target.name)
+    return tiny(target.parent / "shop", target)
 
 
 def second_run(shop: Shop) -> dict[str, Any]:
@@ -109,7 +101,7 @@ def test_k12_a_warehouse_of_an_older_schema_is_brought_up_to_date_and_runs_on(
     shop = copy_of(before, tmp_path / "older")
     as_of(shop.home, schema)
     assert second_run(shop) == after
-    assert schema_of(shop) == schema_of(shop_in(before.parent, "never older"))
+    assert schema_of(shop) == schema_of(tiny(before.parent / "shop", before.with_name("never older")))
     assert shop.warehouse("SELECT migration FROM ledger.migrations ORDER BY 1") == [(n,) for n in range(1, NEWEST + 1)]
     assert shop.run().status == "nothing_to_do"
 
