@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+WHOLE_ROW = '"a whole row"'  # an alias for hash() and to_json(): of a shorter name a table may have a column, which is then meant
+
 
 def quoted(name: str) -> str:
     """A DuckDB identifier, safe whatever it holds."""

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from pipeline.errors import PermanentError
 from pipeline.project.contract import CHANGED, Check, Contract, fingerprint, read_contract, soda_text
-from pipeline.sql import columns_list, quoted, table_name
+from pipeline.sql import WHOLE_ROW, columns_list, quoted, table_name
 from pipeline.steps import soda
 from pipeline.steps.context import Run, StepResult
 from pipeline.steps.guards import delivery
@@ -168,7 +168,7 @@ def _show_rows(
     many = int(database.value("SELECT count(*) FROM temp.failing"))
     database.run(
         "INSERT INTO ledger.quarantine SELECT ? + row_number() OVER (), ?, NULL, NULL, ?, ?, "
-        "CAST(to_json(f) AS VARCHAR), NULL, ?, ? FROM temp.failing f",
+        f"CAST(to_json({WHOLE_ROW}) AS VARCHAR), NULL, ?, ? FROM temp.failing {WHOLE_ROW}",
         [
             run.numbers.take(database, many),
             contract.table,

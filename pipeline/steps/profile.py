@@ -25,12 +25,9 @@ def profile(run: Run, table: str, rows: int, where: str = "true") -> None:
     columns = {key: kind for key, kind in run.database.columns(layer, name).items() if not key.startswith("_")}
     source = f"{table_name(table)} WHERE {where}"
     wanted = [("rows", "", "count(*)"), *_measures(run, columns, rows, source)]
-    found = run.database.rows(
-        f"SELECT {', '.join(f'CAST({expression} AS DOUBLE)' for _, _, expression in wanted)} "
-        f"FROM {source}"
-    )[0]
+    found = run.database.rows(f"SELECT {', '.join(expression for _, _, expression in wanted)} FROM {source}")[0]
     held = [
-        (run.run_id, table, measure, column, value, run.now)
+        (run.run_id, table, measure, column, None if value is None else float(value), run.now)
         for (measure, column, _), value in zip(wanted, found, strict=True)
     ]
     run.database.insert_many("INSERT INTO ledger.profiles SELECT * FROM", None, held)

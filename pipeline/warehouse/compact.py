@@ -10,7 +10,7 @@ from pipeline.errors import PermanentError
 from pipeline.failpoints import failpoint
 from pipeline.published import sync
 from pipeline.settings import Settings, bytes_of
-from pipeline.sql import literal, quoted
+from pipeline.sql import WHOLE_ROW, literal, quoted
 from pipeline.warehouse.database import Database, open_database
 
 _SUFFIX = ".compact"
@@ -87,7 +87,8 @@ def _compare(database: Database, name: str) -> None:
     for schema, table in tables:
         sums = [
             database.rows(
-                f"SELECT count(*), sum(hash(t)), bit_xor(hash(t)) FROM {quoted(place)}.{quoted(schema)}.{quoted(table)} t"
+                f"SELECT count(*), sum(hash({WHOLE_ROW})), bit_xor(hash({WHOLE_ROW})) "
+                f"FROM {quoted(place)}.{quoted(schema)}.{quoted(table)} {WHOLE_ROW}"
             )
             for place in (name, "compacted")
         ]

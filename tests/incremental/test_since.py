@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import pytest
 import sqlglot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.project.since import span_of
+from tests.conftest import Shop, tiny
 from tests.incremental.little import drop, little_shop
 from tests.incremental.test_deletes_and_parts import AT, parts
 
@@ -62,3 +66,45 @@ def test_of_a_full_table_only_the_rows_that_differ_are_written_and_published(tmp
     assert len(before) == len(after) == 3 and len(set(before.values()) & set(after.values())) == 2
     assert shop.ask("SELECT order_id, status FROM fact_orders WHERE status <> 'none' ORDER BY 1") == [(7, "paid"), (8, "open")]
     assert shop.ask("SELECT count(*), count(DISTINCT order_id) FROM fact_orders") == [(60000, 60000)]
+
+
+ALIASES = ("r", "t", "w", "f", "a")  # what SQL of ours calls tables, and people may call columns
+
+
+def lettered(shop: Shop, rows: int, mark: str) -> None:
+    shop.drop(f"letters_{mark}.csv", "r,t,w,f,a,said\n" + "".join(f"{row},t,w,f,a,{mark}\n" for row in range(rows)))
+
+
+def rebuilt(shop: Shop) -> tuple[Any, str]:
+    """(what gold.letters holds, what became of it in the run)"""
+    result = shop.run()
+    (status,) = (task.status for task in result.tasks if task.table == "gold.letters")
+    return shop.ask("SELECT * FROM letters ORDER BY r"), status
+
+
+@pytest.mark.parametrize("rows", [3, 150])  # few are written and then compared, more are compared first
+def test_a_rebuilt_table_is_changed_by_its_rows_alone_whatever_its_columns_are_called(tmp_path: Path, rows: int) -> None:
+    shop = tiny(tmp_path / "shop")
+    columns = "".join(f"\n  {name}: {{type: {'integer' if name == 'r' else 'varchar'}}}" for name in (*ALIASES, "said"))
+    shop.write("sql/bronze/letters.yml", f"files: 'letters*.csv'\nkey: [r]\ncolumns:{columns}\n")
+    model = "/* ---\ndescription: x\nrules:\n  not_one: r <> 1\n--- */\nSELECT r, {said} AS said, t, w, f, a FROM bronze.letters\n"
+    newest = "WHERE _file_id = (SELECT max(_file_id) FROM bronze.letters)"
+    shop.write("sql/gold/letters.sql", (model + newest).format(said="said"))
+    lettered(shop, rows, "old")
+    assert rebuilt(shop)[1] == "succeeded"
+    lettered(shop, rows, "new")
+    held, status = rebuilt(shop)
+    assert status == "succeeded" and {row[1] for row in held} == {"new"} and len(held) == rows - 1
+    shop.drop("letters_again.csv", "r,t,w,f,a,said\n" + "".join(f"{row},t,w,f,a,new\n" for row in reversed(range(rows))))
+    assert rebuilt(shop) == (held, "unchanged")
+    (raw,) = {row[3] for row in shop.quarantine()}
+    assert json.loads(raw).items() >= {"r": 1, "said": "new", **{name: name for name in ALIASES[1:]}}.items()
+
+
+def test_a_small_table_with_the_same_rows_and_another_type_is_changed(shop: Shop) -> None:
+    shop.drop_orders("orders_1.csv", "1,ann,paid,10.00,2024-01-01")
+    model = "/* ---\ndescription: x\nkey: [status]\n--- */\nSELECT status, CAST(count(*) AS {kind}) AS orders FROM silver.orders GROUP BY status\n"
+    for kind in ("INTEGER", "BIGINT"):
+        shop.write("sql/gold/totals.sql", model.format(kind=kind))
+        assert next(task.status for task in shop.run().tasks if task.table == "gold.totals") == "succeeded"
+        assert shop.ask("SELECT typeof(orders) FROM totals") == [(kind,)]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pipeline.errors import PermanentError, first_line
 from pipeline.project.model import Model
-from pipeline.sql import columns_list, literal, quoted, table_name
+from pipeline.sql import WHOLE_ROW, columns_list, literal, quoted, table_name
 from pipeline.steps.context import Run
 from pipeline.steps.kinds.common import (
     ADDED,
@@ -28,21 +28,23 @@ from pipeline.steps.kinds.common import (
     unknown_member,
     with_keys,
 )
-from pipeline.warehouse.database import Database, without_values
+from pipeline.warehouse.database import Database, Row, without_values
 from pipeline.warehouse.ledger import TableState
 from pipeline.warehouse.quarantine import set_aside_rows
 
 _OF_VALUES = ("InvalidOperationError", "ComputeError", "OutOfBoundsError")  # of Polars, when data do not fit
 _COMPARED = 1_000_000  # rows of a table that a rebuild is compared with, whatever the reason for it
 REWRITTEN = 50_000  # rows up to which a rebuilt table is simply written anew
+_AT_ONCE = 100  # rows up to which a table is written first and compared then, by the hashes of its rows
 _FEW = 4  # at most one row in so many differs, or it is written anew
 
 
 class Compared(NamedTuple):
-    """Whether a rebuilt table has other rows than before; `known`: temp.removed and temp.added hold which."""
+    """Whether a rebuilt table has other rows than before; `known`: temp.removed and temp.added hold which. And how many it has."""
 
     changed: bool
     known: bool
+    rows: int
 
 
 def build_view(run: Run, model: Model, state: TableState) -> Built:
@@ -66,32 +68,47 @@ def build_full(run: Run, model: Model, state: TableState) -> Built:
 
 def _written(run: Run, model: Model, state: TableState, query: str) -> Built:
     found = write_whole(run, model, state, query)
-    many = count(run.database, target(model))
+    many = found.rows
     state = replace(state, rows_in=many, kept=many, superseded=0, quarantined=0)
     return Built(state, many, many, 0, 0, found.changed, known=found.known)
 
 
-def _write_whole(run: Run, model: Model, query: str) -> None:
-    run.database.run(f"CREATE OR REPLACE TABLE {target(model)} AS SELECT * FROM ({query}){sorted_by_key(model)}")
+def _write_whole(run: Run, model: Model, query: str) -> int:
+    """Write the rows of a query as the table. Returns how many."""
+    ordered = f"SELECT * FROM ({query}){sorted_by_key(model)}"
+    return int(run.database.value(f"CREATE OR REPLACE TABLE {target(model)} AS {ordered}"))
 
 
 def write_whole(run: Run, model: Model, state: TableState, query: str) -> Compared:
     """Write the rows of a query as the table; of a table that is there already, only those that differ."""
-    database = run.database
     if not state.kept or not _worth_comparing(model, state):
-        _write_whole(run, model, query)
-        return Compared(True, False)
+        return Compared(True, False, _write_whole(run, model, query))
+    if state.kept <= _AT_ONCE and not run.project.graph.watched(model.name):
+        return _write_few(run, model, query)
+    return _write_differing(run, model, state, query)
+
+
+def _write_few(run: Run, model: Model, query: str) -> Compared:
+    """A small table whose changed rows nobody asks for: half the statements of a comparison before it is written."""
+    before = _hashes(run.database, target(model))
+    rows = _write_whole(run, model, query)
+    return Compared(rows > 2 * _AT_ONCE or _hashes(run.database, target(model)) != before, False, rows)
+
+
+def _write_differing(run: Run, model: Model, state: TableState, query: str) -> Compared:
+    database = run.database
     held = database.columns_of(target(model))
-    database.run(f"CREATE OR REPLACE TEMP TABLE rebuilt AS SELECT * FROM ({query})")
+    rows = int(database.value(f"CREATE OR REPLACE TEMP TABLE rebuilt AS SELECT * FROM ({query})"))
     try:
         if database.columns_of("temp.rebuilt") != held:
-            found = Compared(True, False)
+            found = Compared(True, False, rows)
         elif _same_rows(database, target(model), "temp.rebuilt"):
-            return _nothing(database)
+            return _nothing(database, rows)
         else:
-            found = Compared(True, _differ(run, model, state, list(held)))
-        if not (found.known and _patch(run, model, state)):
-            _write_whole(run, model, "SELECT * FROM temp.rebuilt")
+            found = Compared(True, _differ(run, model, state, list(held)), rows)
+        if found.known and _patch(run, model, state):
+            return found._replace(rows=count(database, target(model)))
+        _write_whole(run, model, "SELECT * FROM temp.rebuilt")
     finally:
         database.run("DROP TABLE IF EXISTS temp.rebuilt")
     return found
@@ -103,10 +120,10 @@ def _worth_comparing(model: Model, state: TableState) -> bool:
     return bool(state.version) and (state.kept <= _COMPARED or same_model)
 
 
-def _nothing(database: Database) -> Compared:
+def _nothing(database: Database, rows: int) -> Compared:
     for table in (REMOVED, ADDED):
         database.run(f"CREATE OR REPLACE TEMP TABLE {table} AS FROM temp.rebuilt LIMIT 0")
-    return Compared(False, True)
+    return Compared(False, True, rows)
 
 
 def _differ(run: Run, model: Model, state: TableState, names: list[str]) -> bool:
@@ -149,20 +166,27 @@ def _patch(run: Run, model: Model, state: TableState) -> bool:
     return True
 
 
+def _hashes(database: Database, table: str) -> list[Row]:
+    """The hash of each row, and the names and types of the columns with it; in an order that does not depend on theirs."""
+    return sorted(database.rows(f"SELECT hash({WHOLE_ROW}), typeof({WHOLE_ROW}) FROM {table} {WHOLE_ROW}"))
+
+
 def _same_rows(database: Database, one: str, other: str) -> bool:
     """Whether two tables have as many rows, whose hashes have the same sum and xor."""
-    sums = [f"(SELECT row(count(*), sum(hash(r)), bit_xor(hash(r))) FROM {table} r)" for table in (one, other)]
+    sums = [
+        f"(SELECT row(count(*), sum(hash({WHOLE_ROW})), bit_xor(hash({WHOLE_ROW}))) FROM {table} {WHOLE_ROW})"
+        for table in (one, other)
+    ]
     return bool(database.value(f"SELECT {' IS NOT DISTINCT FROM '.join(sums)}"))
 
 
 def _through_rules(run: Run, model: Model, state: TableState, query: str) -> Built:
     database = run.database
     rule = broken_rule(model, keys=model.header.surrogate_key is not None)
-    database.run(f"CREATE OR REPLACE TEMP TABLE whole AS SELECT *, {rule} AS _broken FROM ({query})")
-    rows_in = count(database, "temp.whole")
+    rows_in = int(database.value(f"CREATE OR REPLACE TEMP TABLE whole AS SELECT *, {rule} AS _broken FROM ({query})"))
     database.run(
-        f"CREATE OR REPLACE TEMP TABLE aside AS SELECT {reasons(model, 'w._broken')} AS reason, "
-        "CAST(to_json(w) AS VARCHAR) AS raw FROM temp.whole w WHERE w._broken IS NOT NULL"
+        f"CREATE OR REPLACE TEMP TABLE aside AS SELECT {reasons(model, '_broken')} AS reason, "
+        f"CAST(to_json({WHOLE_ROW}) AS VARCHAR) AS raw FROM temp.whole {WHOLE_ROW} WHERE _broken IS NOT NULL"
     )
     aside = set_aside_rows(database, model.name, "temp.aside", run.numbers, run.run_id, run.now)
     database.run(
@@ -170,7 +194,7 @@ def _through_rules(run: Run, model: Model, state: TableState, query: str) -> Bui
     )
     found = store(run, model, "temp.whole", state)
     database.run("DROP TABLE temp.whole")
-    return replace(_built(run, model, state, rows_in, aside), changed=found.changed, known=found.known)
+    return replace(_built(model, state, found.rows, rows_in, aside), changed=found.changed, known=found.known)
 
 
 def store(run: Run, model: Model, built: str, state: TableState) -> Compared:
@@ -185,8 +209,8 @@ def store(run: Run, model: Model, built: str, state: TableState) -> Compared:
     return write_whole(run, model, state, query)
 
 
-def _built(run: Run, model: Model, state: TableState, rows_in: int, aside: int) -> Built:
-    kept = count(run.database, target(model)) - (1 if model.header.has_unknown_member else 0)
+def _built(model: Model, state: TableState, rows: int, rows_in: int, aside: int) -> Built:
+    kept = rows - (1 if model.header.has_unknown_member else 0)
     state = replace(state, rows_in=rows_in, kept=kept, superseded=0, quarantined=aside)
     check_balance(state, rows_in)
     return Built(state, rows_in, kept, aside, 0, True)
