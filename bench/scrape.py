@@ -43,7 +43,7 @@ LEDGER = (
     "TIMESTAMP '2024-01-01' + INTERVAL (r) HOUR + INTERVAL 90 SECOND, printf('%06d', r), NULL FROM range(1, {runs} + 1) t(r)",
     "INSERT INTO ledger.tasks SELECT r, 'build ' || n, split_part(n, '.', 1), n, 'succeeded', 1, 1000, 990, 10, 0, 0.2, "
     "TIMESTAMP '2024-01-01' + INTERVAL (r) HOUR, NULL FROM range(1, {runs} + 1) t(r), unnest({names}) u(n)",
-    "INSERT INTO ledger.tables SELECT n, 1, 'x', 1, 1000, 900, 90, 10, {runs}, TIMESTAMP '2024-01-01' FROM unnest({names}) u(n)",
+    "INSERT INTO ledger.tables SELECT n, 1, 'x', 1, 1000, 900, 90, 10, {runs}, TIMESTAMP '2024-01-01', NULL FROM unnest({names}) u(n)",
     "INSERT INTO ledger.checks (run_id, table_name, check_name, check_type, dimension, severity, outcome, seconds, "
     "rows_looked_at, checked_at) SELECT r, n, 'c' || d, 'missing', d, 'error', 'passed', 0.01, 'all', TIMESTAMP '2024-01-01' "
     "FROM range(1, {runs} + 1) t(r), unnest({names}) u(n), unnest(['accuracy', 'completeness', 'uniqueness']) v(d)",

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ POINTER = "current"
 MANIFEST = "manifest.json"
 STATE = "state.json"
 DAMAGE = "damaged.json"
+_KEPT = 4  # manifests in memory
+_seen: dict[tuple[Path, str], tuple[tuple[int, int], dict[str, Any]]] = {}
 
 
 def versions(published: Path) -> list[str]:
@@ -59,15 +60,27 @@ def read_manifest(published: Path, version: str) -> dict[str, Any]:
 def seen_manifest(published: Path, version: str) -> dict[str, Any]:
     """As `read_manifest`, but parsed once as long as the file is that of before: not to be changed by who gets it."""
     try:
-        info = (published / version / MANIFEST).stat()
+        stamp = _stamp(published, version)
     except OSError:
         return read_manifest(published, version)
-    return _seen(published, version, info.st_mtime_ns, info.st_size)
+    held = _seen.get((published, version))
+    if held is not None and held[0] == stamp:
+        return held[1]
+    manifest = read_manifest(published, version)
+    remember_manifest(published, version, manifest)
+    return manifest
 
 
-@lru_cache(maxsize=4)
-def _seen(published: Path, version: str, modified_ns: int, size: int) -> dict[str, Any]:
-    return read_manifest(published, version)
+def remember_manifest(published: Path, version: str, manifest: dict[str, Any]) -> None:
+    """Spare `seen_manifest` the reading of a manifest that this process has just written, which is as large as gold is wide."""
+    _seen[published, version] = _stamp(published, version), manifest
+    for key in list(_seen)[:-_KEPT]:
+        _seen.pop(key, None)
+
+
+def _stamp(published: Path, version: str) -> tuple[int, int]:
+    info = (published / version / MANIFEST).stat()
+    return info.st_mtime_ns, info.st_size
 
 
 def manifest_hash(manifest: dict[str, Any]) -> str:

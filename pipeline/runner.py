@@ -168,7 +168,7 @@ def _do_all(run: Run, tasks: Sequence[PlannedTask], order: Order) -> list[Outcom
             import_early(run, tasks)
         with run.turns.beside() if task.action == "build" else nullcontext():
             done[task.name] = _do_or_skip(replace(run, database=database), task, order, failed)
-        if task.action == "ingest":
+        if task.action == "ingest" and done[task.name][0].status == "failed":  # after some of its files, perhaps
             known.read_again(database, [task.table])
         run.hear(run.run_id, done[task.name][0])
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from apscheduler.triggers.cron import CronTrigger
@@ -27,6 +28,7 @@ _NICKNAMES = {
 }
 
 
+@lru_cache(maxsize=1024)
 def trigger_of(cron: str) -> CronTrigger:
     """Five fields of cron, or @daily and the like. Raises ValueError with a sentence.
 

@@ -67,9 +67,10 @@ def ingest(
     work.mkdir(parents=True)
     tally = Tally()
     from_archive = from_archive or again
-    before = table_state(run.database, source.table) or TableState(source.table)
+    held = table_state(run.database, source.table)
+    before = held or TableState(source.table)
     try:
-        prepare_table(run, source)
+        prepare_table(run, source, new=held is None)
         taken, growing = (
             (list(files), []) if from_archive else settled(files, run.project.settings.settle_seconds, run.clock)
         )
@@ -80,6 +81,8 @@ def ingest(
         shutil.rmtree(work, ignore_errors=True)
     result = StepResult("succeeded", tally.rows_in, tally.rows_out, tally.quarantined, notes=tuple(tally.notes))
     state = table_state(run.database, source.table)
+    if run.known is not None and state is not None:
+        run.known.noted(state, {})
     if state is None or not (tally.taken or state.version != before.version):
         return result
     with run.database.transaction():

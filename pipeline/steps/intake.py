@@ -19,7 +19,7 @@ from pipeline.published import sync
 from pipeline.sql import quoted, table_name
 from pipeline.steps.context import Run
 from pipeline.warehouse import load
-from pipeline.warehouse.ledger import TableState, known_files, record_delivery, save_table, source_of, table_state
+from pipeline.warehouse.ledger import TableState, known_files, record_delivery, save_table, source_of
 
 
 @dataclass
@@ -33,9 +33,9 @@ class Tally:
     notes: list[str] = field(default_factory=list)
 
 
-def prepare_table(run: Run, source: Source) -> None:
+def prepare_table(run: Run, source: Source, *, new: bool) -> None:
     """Make the bronze table, or add the columns declared since it was made. A changed type is refused."""
-    if table_state(run.database, source.table) is None:
+    if new:
         with run.database.transaction():
             load.create_bronze(run.database, source)
             save_table(run.database, TableState(source.table, run_id=run.run_id), {}, run.now)

@@ -26,6 +26,7 @@ from pipeline.published import (
     manifest_hash,
     point_to,
     read_manifest,
+    remember_manifest,
     seen_manifest,
     sync,
     versions,
@@ -54,10 +55,11 @@ def publish(run: Run) -> StepResult:
     beside = published / f".building-{version}"
     beside.mkdir()
     tables = _write_tables(run, gold, states, beside, last)
-    _write_manifest(run, beside, version, tables)
+    manifest = _write_manifest(run, beside, version, tables)
     failpoint("publish.before_rename")
     os.rename(beside, published / version)
     sync(published)
+    remember_manifest(published, version, manifest)
     failpoint("publish.after_rename")
     with run.database.transaction():
         built = {model.name: states[model.name].version for model in gold}
@@ -139,14 +141,22 @@ def is_whole(published: Path, version: str) -> bool:
 
 def remarked(project: Project, version: str) -> bool:
     """Whether a version marks other columns as personal data than the project does now."""
-    models = {name.partition(".")[2]: model for name, model in project.graph.models.items() if model.layer == "gold"}
+    models = project.graph.models
     tables = seen_manifest(project.settings.published, version)["tables"]
     return any(
-        {key: column[key] for key in ("pii", "masked") if key in column}
-        != marks(project.personal, models[name], column["name"])
+        _is_remarked(project, models[f"gold.{name}"], table["columns"])
         for name, table in tables.items()
-        if name in models
-        for column in table["columns"]
+        if f"gold.{name}" in models
+    )
+
+
+def _is_remarked(project: Project, model: Model, columns: list[dict[str, Any]]) -> bool:
+    if not project.personal.get(model.name):  # most tables: a version has hundreds, and each run looks
+        return any("pii" in column or "masked" in column for column in columns)
+    return any(
+        {key: column[key] for key in ("pii", "masked") if key in column}
+        != marks(project.personal, model, column["name"])
+        for column in columns
     )
 
 
@@ -186,8 +196,8 @@ def _next_version(published: Path, last: dict[str, Any] | None) -> str:
     return f"{max(known, default=0) + 1:06d}"
 
 
-def _write_manifest(run: Run, beside: Path, version: str, tables: dict[str, Any]) -> None:
-    manifest = {
+def _write_manifest(run: Run, beside: Path, version: str, tables: dict[str, Any]) -> dict[str, Any]:
+    manifest: dict[str, Any] = {
         "version": version,
         "published_at": run.now.isoformat() + "Z",
         "run_id": run.run_id,
@@ -196,10 +206,12 @@ def _write_manifest(run: Run, beside: Path, version: str, tables: dict[str, Any]
         "tables": tables,
     }
     path = beside / MANIFEST
-    text = json.dumps({**manifest, "sha256": manifest_hash(manifest)})  # an indent is Python's work: 20 times as long
+    manifest["sha256"] = manifest_hash(manifest)
+    text = json.dumps(manifest)  # an indent is Python's work: 20 times as long
     path.write_text(text, encoding="utf-8")
     sync(path)
     sync(beside)
+    return manifest
 
 
 def prune(published: Path, keep: int, age: float | None, now: datetime) -> None:

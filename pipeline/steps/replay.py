@@ -76,7 +76,7 @@ def replay(run: Run, source: Source, wanted: Replay) -> StepResult:
 
     A row keeps its file and its line, so ties are decided as if it had been good at once.
     """
-    prepare_table(run, source)
+    prepare_table(run, source, new=table_state(run.database, source.table) is None)
     found = _lines_of(run, source, wanted)
     if not found:
         return StepResult("unchanged")

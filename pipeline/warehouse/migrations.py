@@ -11,7 +11,7 @@ from pipeline.errors import PermanentError
 from pipeline.warehouse.database import Database
 
 LAYERS = ("bronze", "silver", "gold")
-SCHEMAS = ("schema.sql", "promises.sql", "quality.sql")  # their migrations are applied by number
+SCHEMAS = ("schema.sql", "promises.sql", "quality.sql", "tables.sql")  # their migrations are applied by number
 
 
 def migrate(database: Database, now: datetime) -> None:

@@ -20,7 +20,7 @@ FIRST = ("1,ann,paid,10.00,2024-01-01", "2,bob,lost,20.00,2024-01-02", "3,cyd,pa
 LATER = ("1,ann,shipped,11.00,2024-01-04", "4,dan,paid,40.00,2024-01-04")
 TABLES = ("bronze.orders", "silver.orders", "gold.totals")
 # What warehouses out there have had done to them: a change of schema is a new migration, never an edit of an old one.
-DONE = {1: "6862ed6e45f8", 2: "2ed17ed9de8c", 3: "6a77443acc3b", 4: "55482b1e3b30", 5: "a6ea08912725", 6: "94c7ef0da4a0", 7: "ca3e3d8001ca"}
+DONE = {1: "6862ed6e45f8", 2: "2ed17ed9de8c", 3: "6a77443acc3b", 4: "55482b1e3b30", 5: "a6ea08912725", 6: "94c7ef0da4a0", 7: "ca3e3d8001ca", 8: "6222e65f876a"}
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +76,12 @@ def fill(old: duckdb.DuckDBPyConnection) -> None:
             old.execute(f"CREATE TABLE {schema}.{name} AS FROM new.{schema}.{name}")
         elif name != "migrations" and shape(old, "warehouse", name) == shape(old, "new", name):
             old.execute(f"INSERT INTO {schema}.{name} FROM new.{schema}.{name}")
+    if shape(old, "warehouse", "inputs"):  # before migration 8
+        old.execute("INSERT INTO ledger.tables SELECT * EXCLUDE (inputs) FROM new.ledger.tables")
+        old.execute(
+            "INSERT INTO ledger.inputs SELECT table_name, name, CAST(json_extract(inputs, name) AS BIGINT) "
+            "FROM (SELECT *, unnest(json_keys(inputs)) AS name FROM new.ledger.tables)"
+        )
 
 
 def tables_of(connection: duckdb.DuckDBPyConnection, database: str) -> list[Any]:

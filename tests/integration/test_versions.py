@@ -16,6 +16,7 @@ import pytest
 from pipeline.clock import Clock
 from pipeline.feed.snapshot import open_snapshot
 from pipeline.planner import plan
+from pipeline.published import read_manifest, seen_manifest
 from pipeline.runner import Order, look, open_warehouse
 from tests.conftest import GOLD_TOTALS, ROOT, SILVER_ORDERS, Shop
 
@@ -83,6 +84,15 @@ def test_the_manifest_says_what_is_in_a_version_and_what_made_it(shop: Shop) -> 
     ]  # fmt: skip
     assert [file["path"] for file in table["input_files"]] == ["orders_2.csv"]
     assert table["sha256"] == sha(shop, "published/000002/totals.parquet")
+
+
+def test_the_manifest_that_is_remembered_is_the_one_that_was_written(shop: Shop) -> None:
+    shop.drop_orders("orders_1.csv", "1,ann,paid,10.00,2024-01-01")
+    shop.run()
+    published = shop.project().settings.published
+    assert seen_manifest(published, "000001") == read_manifest(published, "000001")
+    (published / "000001/manifest.json").write_text("{}")
+    assert seen_manifest(published, "000001") == {}
 
 
 def test_a_failed_gold_table_publishes_nothing_and_readers_keep_the_last_version(shop: Shop) -> None:
