@@ -16,21 +16,28 @@ _RUNS = 14  # runs of a table before anything about it can be usual
 _NUMBERS = ("INTEGER", "BIGINT", "SMALLINT", "TINYINT", "HUGEINT", "DOUBLE", "FLOAT", "DECIMAL")
 
 
-def profile(run: Run, table: str, rows: int, where: str = "true") -> None:
+def profile(run: Run, table: str, rows: int, where: str = "") -> None:
     """Keep row count, null shares, distinct values, sums and age (hours) of a table; in the transaction that wrote it.
 
     `where`: of a table that only grows, the rows that came.
     """
     layer, _, name = table.partition(".")
     columns = {key: kind for key, kind in run.database.columns(layer, name).items() if not key.startswith("_")}
-    source = f"{table_name(table)} WHERE {where}"
+    source = f"{table_name(table)} WHERE {where}" if where else table_name(table)
     wanted = [("rows", "", "count(*)"), *_measures(run, columns, rows, source)]
     found = run.database.rows(f"SELECT {', '.join(expression for _, _, expression in wanted)} FROM {source}")[0]
     held = [
-        (run.run_id, table, measure, column, None if value is None else float(value), run.now)
+        (run.run_id, table, measure, column, _value(measure, value, found[0]), run.now)
         for (measure, column, _), value in zip(wanted, found, strict=True)
     ]
     run.database.insert_many("INSERT INTO ledger.profiles SELECT * FROM", None, held)
+
+
+def _value(measure: str, found: float | None, rows: int) -> float | None:
+    """What is kept of a number found. The share of nulls is worked out here: the engine takes a quarter of a millisecond to plan it."""
+    if measure == "nulls":
+        return 1 - (found or 0) / rows if rows else None
+    return None if found is None else float(found)
 
 
 def _measures(run: Run, columns: dict[str, str], rows: int, source: str) -> Iterator[tuple[str, str, str]]:
@@ -41,11 +48,11 @@ def _measures(run: Run, columns: dict[str, str], rows: int, source: str) -> Iter
         if kind in ("TIMESTAMP", "DATE"):
             newest = f"max({name}) FILTER (isfinite({name}))"
             if rows > _COUNTED:
-                newest = f"(SELECT max({name}) FROM {source} AND {name} < {kind} 'infinity' AND {name} > {kind} '-infinity')"
+                newest = f"(SELECT max({name}) FROM (FROM {source}) WHERE {name} < {kind} 'infinity' AND {name} > {kind} '-infinity')"
             yield "age", column, f"({now} - epoch({newest})) / 3600"
         if rows > _COUNTED:
             continue
-        yield "nulls", column, f"1 - count({name}) / nullif(count(*), 0)"
+        yield "nulls", column, f"count({name})"
         if rows <= _TOLD_APART:
             yield "distinct", column, f"approx_count_distinct({name})"
         if kind.startswith(_NUMBERS) and not column.endswith(("_key", "_id")):

@@ -174,8 +174,10 @@ class Database:
         return alike or bool(self.value(f"SELECT typeof(CAST(NULL AS {one})) = typeof(CAST(NULL AS {other}))"))
 
     def columns_of(self, relation: str) -> dict[str, str]:
-        """Column -> type of any table or query; a tenth of the price of `columns`, but an error if there is none."""
-        return {str(row[0]): str(row[1]) for row in self.rows(f"DESCRIBE {relation}")}
+        """Column -> type of any table or query; an error if there is none. As DESCRIBE says it, at half the price."""
+        source = f"({relation})" if relation.startswith("SELECT ") else relation
+        names, types, _ = self.described(f"FROM {source} LIMIT 0")
+        return dict(zip(names, types, strict=True))
 
     def key_id(self) -> str | None:
         """The name of the key that tokens are made with; None where nothing is written."""
