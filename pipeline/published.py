@@ -71,6 +71,15 @@ def seen_manifest(published: Path, version: str) -> dict[str, Any]:
     return manifest
 
 
+def is_whole(published: Path, version: str) -> bool:
+    """Whether a version is there with a manifest that can be read; its files are another matter (`known_damage`)."""
+    try:
+        seen_manifest(published, version)
+    except PublishError:
+        return False
+    return MANIFEST not in known_damage(published, version)
+
+
 def remember_manifest(published: Path, version: str, manifest: dict[str, Any]) -> None:
     """Spare `seen_manifest` the reading of a manifest that this process has just written, which is as large as gold is wide."""
     _seen[published, version] = _stamp(published, version), manifest

@@ -23,6 +23,7 @@ from pipeline.situation import Order, look
 from pipeline.steps.build import build
 from pipeline.steps.check import check_again, expect_contracts, stopped
 from pipeline.steps.context import Policy, Reporter, Run, Silent, StepResult
+from pipeline.steps.draft import abandon, write_early
 from pipeline.steps.forgetting import forget_changes
 from pipeline.steps.gate import in_the_way, withheld
 from pipeline.steps.ingest import ingest
@@ -117,7 +118,11 @@ def execute(
     run = Run(run_id, now, project, database, clock, reporter or Silent(), audits=looked.audits, last=looked.last)
     run = replace(run, policy=policy or Policy(), stop=stop or Event(), began=began, hear=hear or run.hear)
     run = replace(run, known=looked.known, in_a_row=order.in_a_row and _log_size(project) < _LOG)
-    results = _do_all(run, tasks, order)
+    try:
+        results = _do_all(run, tasks, order)
+    finally:
+        abandon(run)
+        run.draft.writer.shutdown()
     unusual = find_anomalies(run, [result.table for result, _ in results])
     failed = [result for result, _ in results if result.status == "failed"]
     held_back = [result for result, _ in results if result.status in ("withheld", "skipped")]
@@ -170,6 +175,8 @@ def _do_all(run: Run, tasks: Sequence[PlannedTask], order: Order) -> list[Outcom
             done[task.name] = _do_or_skip(replace(run, database=database), task, order, failed)
         if task.action == "ingest" and done[task.name][0].status == "failed":  # after some of its files, perhaps
             known.read_again(database, [task.table])
+        if light and task.action == "build" and task.layer == "gold" and done[task.name][0].status == "succeeded":
+            write_early(run, run.project.graph.models[task.table])
         run.hear(run.run_id, done[task.name][0])
 
     known = run.known or ledger.Known(run.database)

@@ -79,7 +79,7 @@ SETTINGS = (
     Setting("parts_above", "1000000", "A published table with more rows is cut into parts, by its key", _count),
     Setting("part_rows", "150000", "Rows of such a part, about; only parts with changes are written anew", _count),
     Setting("full_check_hours", "24", "A contract looks at all rows again after so many hours, else at changed ones", _hours),
-    Setting("check_whole_below", "100000", "A table of up to so many rows is always checked whole", _count),
+    Setting("check_whole_below", "100000", "A table of up to so many rows is checked whole, unless a query of its contract has `${var.changed}`", _count),
     Setting("compact_above", "50%", "After a run the warehouse is written anew if more of it is free", _share),
     Setting("compact_from", "256MB", "A smaller warehouse file is left as it is", _size),
     Setting("group_bytes", "64MB", "CSV read into one transaction: more is faster, less is leaner", _size),

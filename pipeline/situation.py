@@ -11,11 +11,11 @@ from pipeline.landing.scan import FoundFile, Landing, scan
 from pipeline.planner import Situation
 from pipeline.project.graph import select
 from pipeline.project.project import Project
-from pipeline.published import known_damage
+from pipeline.published import is_whole, known_damage
 from pipeline.steps.again import Period, archived_files, files_of
 from pipeline.steps.gate import unchecked
 from pipeline.steps.lost import lost_files, together
-from pipeline.steps.publish import is_whole, last_publication, remarked
+from pipeline.steps.publish import last_publication, remarked
 from pipeline.steps.replay import Replay, tables_to_replay
 from pipeline.warehouse import ledger
 from pipeline.warehouse.audits import Audits

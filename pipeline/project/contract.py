@@ -92,6 +92,11 @@ class Contract:
     checks: tuple[Check, ...]
     fingerprint: str
 
+    @property
+    def compares(self) -> bool:
+        """Whether a query of it can be told the changed rows: it may look at tables that are larger than its own."""
+        return any(CHANGED in check.body.get("query", "") for check in self.checks)
+
 
 def read_contract(table: str, path: Path) -> Contract:
     """Read and check a contract. Raises ProjectError with file and line."""

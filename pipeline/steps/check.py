@@ -60,7 +60,8 @@ def audit(
 def changed_is_enough(run: Run, table: str, contract: Contract, rows: int, changed: Changed) -> bool:
     """Whether the changed rows alone tell how the table is.
 
-    That is so for a large table whose other rows were found good under the same contract, not too long ago.
+    That is so for a large table whose other rows were found good under the same contract, not too long ago; also for a
+    small one that is compared with others by a query that can be told which rows have changed.
     """
     settings, last = run.project.settings, run.audits.load(run.database).of(table)
     if last is None or last.outcome != PASSED or last.contract != contract.fingerprint or last.whole_at is None:
@@ -68,7 +69,8 @@ def changed_is_enough(run: Run, table: str, contract: Contract, rows: int, chang
     if last.version != changed.since:
         return False
     fresh = run.now - last.whole_at < timedelta(hours=settings.full_check_hours)
-    return fresh and rows > settings.check_whole_below and changed.count * 2 < rows
+    worth = rows > settings.check_whole_below or contract.compares
+    return fresh and worth and changed.count * 2 < rows
 
 
 def key_condition(run: Run, key: list[str], since: int) -> Changed | None:

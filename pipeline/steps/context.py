@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from threading import Condition, Event
+from threading import Condition, Event, Lock
 from typing import Any, Protocol
 
 from pipeline.clock import Clock
@@ -92,6 +93,19 @@ class Policy:
         return self.limits.get(table, self.time_limit)
 
 
+@dataclass
+class Draft:
+    """The version under way: its number once it has a folder, and the tables that are written before their publication.
+
+    `early`: {gold table: (its version, what the manifest will say)}; see steps/draft.py.
+    """
+
+    version: str | None = None
+    early: dict[str, tuple[int, Future[dict[str, Any]]]] = field(default_factory=dict)
+    writer: Executor = field(default_factory=lambda: ThreadPoolExecutor(max_workers=1))
+    lock: Lock = field(default_factory=Lock)
+
+
 @dataclass(frozen=True)
 class Run:
     """One run: its number, its start (UTC) and what it works on.
@@ -108,6 +122,7 @@ class Run:
     reporter: Reporter = field(default_factory=Silent)
     numbers: Numbers = field(default_factory=Numbers)
     turns: Turns = field(default_factory=Turns)
+    draft: Draft = field(default_factory=Draft)
     known: Known | None = None
     audits: Audits = field(default_factory=Audits)
     policy: Policy = field(default_factory=Policy)

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import takewhile
 from pathlib import Path
@@ -22,6 +21,7 @@ from pipeline.published import (
     MANIFEST,
     current,
     damaged,
+    is_whole,
     known_damage,
     manifest_hash,
     point_to,
@@ -33,9 +33,17 @@ from pipeline.published import (
 )
 from pipeline.settings import Settings
 from pipeline.steps.context import Run, StepResult
+from pipeline.steps.draft import abandon, begin, write_one, written_early
 from pipeline.steps.tables import link_table, write_table
 from pipeline.warehouse.database import Database
-from pipeline.warehouse.ledger import TableState, newest_publication, publications, record_publication, table_states
+from pipeline.warehouse.ledger import (
+    TableState,
+    latest_batch,
+    newest_publication,
+    publications,
+    record_publication,
+    table_states,
+)
 
 
 def publish(run: Run) -> StepResult:
@@ -45,21 +53,11 @@ def publish(run: Run) -> StepResult:
     gold = [run.project.graph.models[name] for name in run.project.graph.layer("gold") if name in states]
     if last is not None and _stands(run, states, last):
         return StepResult("unchanged")
-    published.mkdir(parents=True, exist_ok=True)
-    if last is not None:
-        there = is_whole(published, last["version"])
-        last["manifest"] = seen_manifest(published, last["version"]) if there else None
-        last["damaged"] = known_damage(published, last["version"])
-    _remove_leftovers(published, last)
-    version = _next_version(published, last)
-    beside = published / f".building-{version}"
-    beside.mkdir()
-    tables = _write_tables(run, gold, states, beside, last)
-    manifest = _write_manifest(run, beside, version, tables)
-    failpoint("publish.before_rename")
-    os.rename(beside, published / version)
-    sync(published)
-    remember_manifest(published, version, manifest)
+    try:
+        version, tables = _write_version(run, gold, states)
+    except BaseException:
+        abandon(run)  # so that another attempt begins anew
+        raise
     failpoint("publish.after_rename")
     with run.database.transaction():
         built = {model.name: states[model.name].version for model in gold}
@@ -71,6 +69,19 @@ def publish(run: Run) -> StepResult:
     failpoint("publish.after_prune")
     rows = sum(table["rows"] for table in tables.values())
     return StepResult("succeeded", rows_in=rows, rows_out=rows, version=version)
+
+
+def _write_version(run: Run, gold: list[Model], states: dict[str, TableState]) -> tuple[str, dict[str, Any]]:
+    """A folder with every table and the manifest, under its number; and what the manifest says of the tables."""
+    published, (version, beside) = run.project.settings.published, begin(run)
+    tables = _write_tables(run, gold, states, beside, run.last)
+    manifest = _write_manifest(run, beside, version, tables)
+    failpoint("publish.before_rename")
+    os.rename(beside, published / version)
+    sync(published)
+    run.draft.version = None
+    remember_manifest(published, version, manifest)
+    return version, tables
 
 
 def _stands(run: Run, states: dict[str, TableState], last: dict[str, Any]) -> bool:
@@ -89,13 +100,11 @@ def _write_tables(
     Beside them the warehouse is checkpointed, after the schema changes of all builds (duckdb#22124).
     """
 
+    last_batch = latest_batch(run.database) if run.draft.early else 0
+
     def one(model: Model) -> dict[str, Any]:
-        own = replace(run, database=run.database.another())
-        try:
-            with own.database.in_order():
-                return write_table(own, model, states, beside, last)
-        finally:
-            own.database.close()
+        early = written_early(run, model, states[model.name], last_batch)
+        return early if early is not None else write_one(run, model, states, beside)
 
     def checkpoint() -> None:
         own = run.database.another()
@@ -128,15 +137,6 @@ def last_publication(database: Database) -> dict[str, Any] | None:
     """The last version written (not rolled back to), with `tables` as a dict."""
     found = newest_publication(database)
     return {**found, "tables": json.loads(found["tables"])} if found else None
-
-
-def is_whole(published: Path, version: str) -> bool:
-    """Whether a version is there with a manifest that can be read; its files are another matter (`known_damage`)."""
-    try:
-        seen_manifest(published, version)
-    except PublishError:
-        return False
-    return MANIFEST not in known_damage(published, version)
 
 
 def remarked(project: Project, version: str) -> bool:
@@ -180,20 +180,6 @@ def reconcile(database: Database, settings: Settings, now: Any) -> None:
                 record_publication(database, version, "adopted", None, "{}", now)
     elif rows and rows[-1]["version"] != pointed and (published / rows[-1]["version"] / MANIFEST).exists():
         swap(published, rows[-1]["version"])
-
-
-def _remove_leftovers(published: Path, last: dict[str, Any] | None) -> None:
-    """What a crash left: unfinished folders, and versions that the ledger never heard of."""
-    for folder in published.glob(".building-*"):
-        shutil.rmtree(folder)
-    for version in versions(published):
-        if last is None or version > last["version"]:
-            shutil.rmtree(published / version)
-
-
-def _next_version(published: Path, last: dict[str, Any] | None) -> str:
-    known = [int(version) for version in versions(published)] + ([int(last["version"])] if last else [])
-    return f"{max(known, default=0) + 1:06d}"
 
 
 def _write_manifest(run: Run, beside: Path, version: str, tables: dict[str, Any]) -> dict[str, Any]:

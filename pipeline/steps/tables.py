@@ -131,12 +131,12 @@ def _parts(
     run: Run, model: Model, state: TableState, last: dict[str, Any] | None, before: dict[str, Any] | None
 ) -> list[tuple[Part, dict[str, Any] | None]]:
     """Each part, with its file of the last version if no row of it has changed since."""
-    touched = _touched(run, model, state, last, before)
+    parts = _parts_before(run, model, last, before)
+    touched = _touched(run, model, state, last, parts) if parts else None
     if touched is None or before is None:
         return [(part, None) for part in _cut(run, model, Part(None, None), state.kept)]
     found: list[tuple[Part, dict[str, Any] | None]] = []
-    for number, file in enumerate(before["files"]):
-        part = Part(*_bounds(run, model, file))
+    for number, (part, file) in enumerate(zip(parts, before["files"], strict=True)):
         if number not in touched:
             found.append((part, file))
             continue
@@ -146,29 +146,28 @@ def _parts(
     return found
 
 
-def _bounds(run: Run, model: Model, file: dict[str, Any]) -> tuple[Any, Any]:
-    """The bounds of a part, from the text in the manifest to values of the column."""
-    kind = run.database.columns_of(table_name(model.name))[model.header.key[0]]
-    low, high = (
-        None if text is None else run.database.value(f"SELECT CAST(? AS {kind})", [text])
-        for text in (file["from"], file["to"])
-    )
-    return low, high
+def _parts_before(run: Run, model: Model, last: dict[str, Any] | None, before: dict[str, Any] | None) -> list[Part]:
+    """The parts of the last version, if those of the new one may be the same; else none."""
+    if last is None or before is None or len(before["files"]) < 2 or before["business_key"] != model.header.key:
+        return []
+    columns = run.database.columns_of(table_name(model.name))
+    if [column["name"] for column in before["columns"]] != list(columns):
+        return []
+    kind = columns[model.header.key[0]]
+    texts = [text for file in before["files"] for text in (file["from"], file["to"])]  # at once: there may be hundreds
+    bounds = run.database.value(f"SELECT CAST(CAST(? AS VARCHAR[]) AS {kind}[])", [texts])
+    return [Part(low, high) for low, high in zip(bounds[::2], bounds[1::2], strict=True)]
 
 
 def _touched(
-    run: Run, model: Model, state: TableState, last: dict[str, Any] | None, before: dict[str, Any] | None
+    run: Run, model: Model, state: TableState, last: dict[str, Any] | None, parts: list[Part]
 ) -> set[int] | None:
     """The numbers of the parts in which a row has changed since the last version; None if that is not known."""
-    if last is None or before is None or len(before["files"]) < 2 or before["business_key"] != model.header.key:
-        return None
-    if [c["name"] for c in before["columns"]] != [c["name"] for c in _described(run, model)["columns"]]:
-        return None
-    seen, column = last["tables"].get(model.name, 0), model.header.key[0]
+    seen, column = (last["tables"].get(model.name, 0) if last else 0), model.header.key[0]
     keys = touched_keys(run.database, model.name, seen, state.version, [column])
     if keys is None:
         return None
-    highs = [Part(*_bounds(run, model, file)).high for file in before["files"][:-1]]
+    highs = [part.high for part in parts[:-1]]
     cases = " ".join(f"WHEN {quoted(column)} < ? THEN {number}" for number in range(len(highs)))
     place = f"CASE {cases} ELSE {len(highs)} END"
     return {int(row[0]) for row in run.database.rows(f"SELECT DISTINCT {place} FROM ({keys})", highs)}

@@ -1,0 +1,90 @@
+"""Large tables are written for the next version while others are still built: nobody sees them before, nor if there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import TransientError
+from pipeline.steps import draft
+from tests.conftest import Shop
+from tests.incremental.little import drop, little_shop
+from tests.incremental.test_deletes_and_parts import AT
+
+FIRST = [f"{n},c,open,2024-01-0{n},{AT.format(1)}," for n in range(1, 7)]
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    """A shop with a first version, whose tables of more than two rows are large."""
+    made = little_shop(tmp_path / "shop")
+    drop(made, "orders", 1, FIRST)
+    assert made.run().version == "000001"
+    drop(made, "orders", 2, [f"7,d,paid,2024-01-09,{AT.format(2)},"])
+    return made
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tables that are written on connections of their own, in order."""
+    return heard(monkeypatch, lambda table: None)
+
+
+def heard(monkeypatch: pytest.MonkeyPatch, before: Callable[[str], None]) -> list[str]:
+    seen, really = list[str](), draft.write_table
+
+    def write(run: Any, model: Any, *rest: Any) -> Any:
+        seen.append(model.name)
+        before(model.name)
+        return really(run, model, *rest)
+
+    monkeypatch.setattr(draft, "write_table", write)
+    return seen
+
+
+def published(shop: Shop) -> list[str]:
+    return sorted(path.name for path in (shop.home / "published").iterdir() if path.is_dir() and path.name != "current")
+
+
+def test_a_large_table_is_written_once_and_as_if_it_had_been_written_at_the_end(shop: Shop, written: list[str]) -> None:
+    assert shop.run().version == "000002"
+    assert "gold.fact_orders" in written and len(written) == len(set(written))
+    assert shop.ask("SELECT * FROM fact_orders ORDER BY 1") == shop.warehouse("SELECT * FROM gold.fact_orders ORDER BY 1")
+    entry = shop.project().settings.published / "000002/manifest.json"
+    assert '"last_batch": 2' in entry.read_text() and published(shop) == ["000001", "000002"]
+
+
+def test_what_was_written_early_is_gone_when_another_task_fails(shop: Shop, written: list[str]) -> None:
+    shop.write("sql/gold/summary.sql", "/* ---\ndescription: x\n--- */\nSELECT CAST(order_id || 'x' AS INTEGER) AS n FROM gold.fact_orders\n")
+    assert shop.run().status == "failed"
+    assert "gold.fact_orders" in written and published(shop) == ["000001"]
+    assert shop.ask("SELECT count(*) FROM fact_orders") == [(6,)]
+    shop.write("sql/gold/summary.sql", "/* ---\ndescription: x\n--- */\nSELECT count(*) AS n FROM gold.fact_orders\n")
+    assert shop.run().version == "000002" and shop.ask("SELECT count(*) FROM fact_orders") == [(7,)]
+
+
+def test_what_was_written_early_is_gone_when_the_version_is_withheld(shop: Shop, written: list[str]) -> None:
+    shop.write(
+        "sql/gold/days.contract.yml",
+        "dataset: goldfeed/gold/days\nchecks:\n  - row_count: {threshold: {must_be_less_than: 7}, "
+        "attributes: {dimension: completeness, severity: error}}\n",
+    )
+    assert shop.run().status == "withheld"
+    assert "gold.fact_orders" in written and published(shop) == ["000001"]
+
+
+def test_a_table_that_could_not_be_written_early_is_written_at_the_end(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = ["the disk is full for a moment"]
+
+    def once(table: str) -> None:
+        if table == "gold.fact_orders" and failures:
+            raise TransientError(failures.pop(), where=table, do="try again")
+
+    written = heard(monkeypatch, once)
+    result = shop.run()
+    assert result.version == "000002" and written.count("gold.fact_orders") == 2
+    assert {task.attempts for task in result.tasks if task.layer == "gold"} == {1}
+    assert shop.ask("SELECT count(*) FROM fact_orders") == [(7,)]
