@@ -68,8 +68,12 @@ def import_early(run: Run, tasks: Sequence[PlannedTask]) -> None:
 
 
 def longest_first(run: Run, tasks: Sequence[PlannedTask]) -> list[PlannedTask]:
-    """Tasks with the longest way to go below them first, so that no long chain is left for the end."""
+    """Tasks with the longest way to go below them first, so that no long chain is left for the end.
+
+    A table that is rebuilt whole counts twice: it is none that costs what has changed.
+    """
     below: dict[str, int] = {}
     for task in reversed(tasks):
-        below[task.table] = 1 + max((below.get(name, 0) for name in run.project.graph.readers(task.table)), default=0)
+        own = 2 if run.project.graph.models[task.table].header.kind == "full" else 1
+        below[task.table] = own + max((below.get(name, 0) for name in run.project.graph.readers(task.table)), default=0)
     return sorted(tasks, key=lambda task: -below[task.table])

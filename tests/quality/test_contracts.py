@@ -155,6 +155,13 @@ def test_of_a_large_table_row_checks_look_at_the_changed_rows_and_the_others_at_
     assert results(large, "silver.orders")["row_count"]["value"] == 21
 
 
+def test_of_a_small_table_row_checks_look_at_all_rows(large: Shop) -> None:
+    large.environ["GOLDFEED_CHECK_WHOLE_BELOW"] = "21"
+    large.drop_orders("orders2.csv", "21,bob,paid,5.00,2024-01-02")
+    assert large.run().status == "succeeded"
+    assert {check["rows_looked_at"] for check in results(large, "silver.orders").values()} == {"all"}
+
+
 def test_row_checks_of_columns_alone_are_narrowed_too(large: Shop) -> None:
     agree(large, "silver.orders", "", NOT_NEGATIVE)
     large.run()
@@ -192,8 +199,9 @@ def test_a_contract_that_has_changed_is_checked_at_once(shop: Shop) -> None:
     assert [(task.task, task.status) for task in result.tasks] == [("check silver.orders", "failed")]
 
 
-def test_a_query_that_names_the_changed_rows_is_narrowed_to_them(shop: Shop) -> None:
-    shop.environ["GOLDFEED_CHECK_WHOLE_BELOW"] = "1"
+@pytest.mark.parametrize("small", ["1", "100000"])  # a query may compare a small table with large ones
+def test_a_query_that_names_the_changed_rows_is_narrowed_to_them(shop: Shop, small: str) -> None:
+    shop.environ["GOLDFEED_CHECK_WHOLE_BELOW"] = small
     query = "'SELECT order_id FROM silver.orders WHERE amount < 0 AND ${var.changed}'"
     agree(
         shop, "silver.orders", f"- failed_rows: {{qualifier: cheap, query: {query}, {attributes()}}}",
