@@ -16,7 +16,7 @@ from pipeline.feed.app import Feed, seen
 from pipeline.feed.catalog import Catalog, Table, catalog_of
 from pipeline.feed.exports import Exports, Wanted
 from pipeline.feed.fileanswer import FileAnswer
-from pipeline.feed.freshness import Freshness
+from pipeline.feed.freshness import Freshness, date_column
 from pipeline.feed.partitions import Month, month_of, months
 from pipeline.feed.snapshot import Snapshot
 from pipeline.feed.watch import note_read
@@ -143,7 +143,7 @@ def _entry(snapshot: Snapshot, table: Table) -> dict[str, Any]:
         "bytes": snapshot.manifest["tables"][table.name]["bytes"] if raw else None,
         "columns": [{"name": column.name, "type": column.type} for column in table.columns],
         "files": [f"/files/{table.name}.{format}" for format in MEDIA],
-        "months": f"/files/{table.name}/",
+        "months": f"/files/{table.name}/" if date_column(table) else None,
     }
 
 
@@ -180,4 +180,6 @@ def _row(table: dict[str, Any]) -> str:
     links = " ".join(f"<a href='{html.escape(path)}'>{path.rpartition('.')[2]}</a>" for path in table["files"])
     name, about = html.escape(table["table"]), html.escape(table["description"])
     count = "" if table["rows"] is None else f"{table['rows']:,}"
-    return f"<tr><td>{name}<td>{count}<td>{links} <a href='{html.escape(table['months'])}'>by month</a><td>{about}</tr>"
+    if table["months"] is not None:
+        links += f" <a href='{html.escape(table['months'])}'>by month</a>"
+    return f"<tr><td>{name}<td>{count}<td>{links}<td>{about}</tr>"
