@@ -65,7 +65,7 @@ class Keeper:
             connection = self._database.another(bare=True)
             self._users += 1
         try:
-            return int(connection.value("SELECT coalesce(sum(memory_usage_bytes), 0) FROM duckdb_memory()"))
+            return sum(row[0] for row in connection.rows_again("SELECT memory_usage_bytes FROM duckdb_memory()"))
         finally:
             connection.close()
             self._give_back()

@@ -53,7 +53,7 @@ class Exporter:
         self._lock, self._asking = threading.Lock(), threading.Lock()
         self._shown: tuple[object, ...] = ()  # the state whose ledger is shown
         self._page: LedgerPage | None = None
-        self._ledger = ""
+        self._ledger = b""
         self._reader: threading.Thread | None = None
         self._sizes, self._business = Sizes(clock.seconds), Business(log)
         self._starts = Starts()
@@ -65,8 +65,7 @@ class Exporter:
         """The exposition, as text of format 0.0.4."""
         with self._lock:
             project = self._project()
-            own = self._ledger_part(project) + self._live_part(project)
-            return own.encode() + generate_latest(self._process)
+            return b"".join((self._ledger_part(project), self._live_part(project), generate_latest(self._process)))
 
     def closing(self, database: Database, state: object) -> None:
         """The warehouse is about to be closed: a last look, so that no scrape has to open it. `state`: its state then."""
@@ -80,7 +79,7 @@ class Exporter:
     def _state(self, project: Project) -> tuple[object, ...]:
         return self._warehouse_state(), current(project.settings.published), id(project)
 
-    def _ledger_part(self, project: Project) -> str:
+    def _ledger_part(self, project: Project) -> bytes:
         if self._shown == self._state(project) or not project.settings.warehouse.exists():
             return self._ledger
         if self._reader is None or not self._reader.is_alive():
@@ -103,7 +102,7 @@ class Exporter:
             if self._page is None or self._page.project is not project:
                 self._page = LedgerPage(project)
             try:
-                self._ledger = self._page.text(database)
+                self._ledger = self._page.text(database).encode()
             except GoldfeedError as error:
                 self._failed(error)
             else:
@@ -114,7 +113,7 @@ class Exporter:
         self._log.warning("the ledger could not be read for the metrics", reason=error.sentence())
 
     # ---------------------------------------------------------------- the rest
-    def _live_part(self, project: Project) -> str:
+    def _live_part(self, project: Project) -> bytes:
         sheet = Sheet(self._starts)
         try:
             read_live(project, self._pulse, self._sizes, sheet)
@@ -123,7 +122,7 @@ class Exporter:
             self._log.warning("a part of the metrics could not be read", reason=str(error))
         for part, many in sorted(self._errors.items()):
             sheet.add("scrape_errors_total", many, part)
-        return sheet.text() + self._business.text(project)
+        return (sheet.text() + self._business.text(project)).encode()
 
     def settle(self) -> None:
         """Wait until what is being read is there."""

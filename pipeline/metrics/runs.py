@@ -8,7 +8,7 @@ from pipeline.metrics.families import RUN_BUCKETS, TASK_BUCKETS
 from pipeline.metrics.tally import Tally
 from pipeline.metrics.text import Sheet
 from pipeline.project.project import Project
-from pipeline.warehouse.database import Database, Row
+from pipeline.warehouse.database import Row
 
 STATUSES = ("succeeded", "failed", "withheld", "interrupted")
 
@@ -16,6 +16,11 @@ STATUSES = ("succeeded", "failed", "withheld", "interrupted")
 def stamp(time: datetime) -> float:
     """Seconds since 1970 of a time in the ledger, which is UTC and naive."""
     return time.replace(tzinfo=UTC).timestamp()
+
+
+def named(project: Project) -> tuple[str, ...]:
+    """What is shown by name, as tables are."""
+    return *project.graph.sources, *project.graph.models, "gold"
 
 
 def shown(project: Project, table: str) -> bool:
@@ -65,13 +70,8 @@ def _write_flow(flow: str, rows: dict[str, Row], counts: list[int], sheet: Sheet
         sheet.add("last_run_success_timestamp_seconds", stamp(ended["succeeded"][4]), flow)
 
 
-def dues(database: Database) -> list[Row]:
-    """(flow, state, when) of the due runs that were skipped or wait."""
-    return database.rows("SELECT flow, state, due_at FROM ledger.due WHERE state IN ('skipped', 'waiting')")
-
-
 def write_dues(rows: list[Row], project: Project, sheet: Sheet) -> None:
-    """The samples of `dues`."""
+    """The samples of `Answer.dues`."""
     skipped, waiting = sheet.many("missed_runs_total"), dict[str, datetime]()
     skipped.update({(flow,): 0 for flow in project.flows})
     for flow, state, at in rows:

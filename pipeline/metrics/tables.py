@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from pipeline.metrics.runs import shown, stamp
+from pipeline.metrics.runs import named, shown, stamp
 from pipeline.metrics.tally import Tally
 from pipeline.metrics.text import Sheet
 from pipeline.project.project import Project
 from pipeline.warehouse.database import Database, Row
-from pipeline.warehouse.promises import as_of, open_misses
+from pipeline.warehouse.promises import as_of
 
 REASONS = 40  # reasons of quarantine a source shows by name; they come from sql/, so there are few
-_PUBLICATIONS = (
-    "SELECT publication_id, kind, version, tables, published_at FROM ledger.publications WHERE publication_id > ?"
-)
-Promises = tuple[dict[str, datetime], set[tuple[str, str | None]]]
+_FILES = """
+SELECT 'file' AS part, source AS name, sum(bytes) AS number, sum(header_lines) AS header, sum(blank_lines) AS blank,
+    sum(bronze_rows) AS bronze, sum(quarantined_rows) AS quarantine FROM ledger.files GROUP BY source
+UNION ALL BY NAME SELECT 'delivery' AS part, count(*) FILTER (outcome = 'loaded') AS number,
+    count(*) FILTER (outcome = 'duplicate') AS header, count(*) FILTER (outcome = 'rejected') AS blank
+    FROM ledger.deliveries
+UNION ALL BY NAME SELECT 'lost' AS part, count(*) AS number FROM ledger.lost_files
+"""
+Promises = tuple[dict[str, datetime], set[Row]]
 
 
 # ---------------------------------------------------------------- tables
-def tables(database: Database) -> dict[str, Row]:
-    """table -> how many rows came, what became of them, its version, and when it last changed."""
-    rows = database.rows(
-        "SELECT table_name, rows_in, kept, superseded, quarantined, version, built_at FROM ledger.tables"
-    )
-    return {row[0]: row[1:] for row in sorted(rows)}
-
-
-def write_tables(rows: dict[str, Row], project: Project, sheet: Sheet) -> None:
-    """The samples of `tables`."""
+def write_tables(rows: Mapping[str, Row], project: Project, sheet: Sheet) -> None:
+    """The samples of `Answer.tables`."""
     counts, updated = sheet.many("table_rows"), sheet.many("table_updated_timestamp_seconds")
     for table, (came, kept, superseded, quarantined, _, built_at) in rows.items():
         if shown(project, table):
@@ -39,13 +37,8 @@ def write_tables(rows: dict[str, Row], project: Project, sheet: Sheet) -> None:
             updated[layer, table] = stamp(built_at)
 
 
-def promises(database: Database, seen: dict[str, datetime]) -> Promises:
-    """Of when what readers see of each gold table is, and which promises of tables are broken."""
-    return seen, {(miss.kind, miss.table) for miss in open_misses(database)}
-
-
 def write_promises(found: Promises, project: Project, sheet: Sheet) -> None:
-    """The samples of `promises`."""
+    """Of when what readers see of each gold table is, and which promises of tables are broken."""
     seen, broken = found
     for table, at in sorted(seen.items()):
         if shown(project, table):
@@ -57,7 +50,7 @@ def write_promises(found: Promises, project: Project, sheet: Sheet) -> None:
 
 
 # ---------------------------------------------------------------- files
-Found = tuple[list[Row], list[Row], list[Row]]
+Found = tuple[Row, dict[str, Row], int]
 
 
 class Files:
@@ -65,44 +58,39 @@ class Files:
 
     def __init__(self) -> None:
         self._asked_for: object = None
-        self._found: Found = [], [], []
+        self._found: Found = (0, 0, 0), {}, 0
 
     def read(self, database: Database, tally: Tally, states: dict[str, Row]) -> Found:
         """What is there, if `tally` and `states` are."""
         tasks = [row for (layer, _), row in tally.tables.items() if layer == "bronze"]
         bronze = [row for table, row in states.items() if table.startswith("bronze.")]
         if self._asked_for != (tally.runs, tasks, bronze):
-            self._found = (
-                database.rows("SELECT outcome, count(*) FROM ledger.deliveries GROUP BY outcome ORDER BY outcome"),
-                database.rows(
-                    "SELECT source, sum(bytes), sum(header_lines), sum(blank_lines), sum(bronze_rows), "
-                    "sum(quarantined_rows) FROM ledger.files GROUP BY source ORDER BY source"
-                ),
-                database.rows("SELECT count(*) FROM ledger.lost_files"),
-            )
+            self._found = _files(database)
             self._asked_for = tally.runs, tasks, bronze
         return self._found
 
 
+def _files(database: Database) -> Found:
+    rows = database.rows_again(_FILES)
+    delivered = next(row[2:5] for row in rows if row[0] == "delivery")
+    sources = {row[1]: row[2:] for row in rows if row[0] == "file"}
+    return delivered, sources, sum(row[2] for row in rows if row[0] == "lost")
+
+
 def write_files(found: Found, project: Project, sheet: Sheet) -> None:
     """The samples of `Files`."""
-    outcomes, rows = {row[0]: row[1] for row in found[0]}, {row[0]: row[1:] for row in found[1]}
-    for outcome in ("loaded", "duplicate", "rejected"):
-        sheet.add("files_total", outcomes.get(outcome, 0), outcome)
-    sheet.add("lost_files_total", found[2][0][0] if found[2] else 0)
+    delivered, rows, lost = found
+    for outcome, many in zip(("loaded", "duplicate", "rejected"), delivered, strict=True):
+        sheet.add("files_total", many, outcome)
+    sheet.add("lost_files_total", lost)
     for place, kind in enumerate(("header", "blank", "bronze", "quarantine"), 1):
         sheet.add("file_lines_total", sum(row[place] for row in rows.values()), kind)
     for source in project.graph.sources.values():
         sheet.add("read_bytes_total", rows[source.name][0] if source.name in rows else 0, source.name)
 
 
-def quarantine(database: Database) -> list[Row]:
-    """How many rows each source has in quarantine, by reason."""
-    return database.rows("SELECT source, reason, count(*) FROM ledger.quarantine GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2")
-
-
 def write_quarantine(rows: list[Row], project: Project, sheet: Sheet) -> None:
-    """The samples of `quarantine`. Reasons are sentences of ours; the rarest beyond a bound are shown together."""
+    """The samples of `Answer.quarantine`. Reasons are sentences of ours; the rarest beyond a bound are shown together."""
     sources = {name for table, source in project.graph.sources.items() for name in (table, source.name)}
     found: dict[str, dict[str, int]] = {}
     for source, reason, many in rows:
@@ -116,40 +104,49 @@ def write_quarantine(rows: list[Row], project: Project, sheet: Sheet) -> None:
 
 
 # ---------------------------------------------------------------- checks and publications
-def write_checks(checks: dict[tuple[str, str, str, bool], Row], project: Project, sheet: Sheet) -> None:
-    """The samples of `Tally.checks`: of a table's last audit count the groups that its last run gave."""
-    audits: dict[str, int] = {}
-    for (table, *_), row in checks.items():
-        audits[table] = max(audits.get(table, 0), row[1])
-    totals, last = sheet.many("checks_total"), sheet.many("contract_checks")
-    odd = sheet.many("anomalies")
-    for table in (*project.graph.sources, *project.graph.models):
-        odd[table.partition(".")[0], table] = 0
-    for (table, dimension, severity, passed), (many, run_id, of_last, unusual) in checks.items():
-        if not shown(project, table):
-            continue
-        layer, outcome, is_last = table.partition(".")[0], "passed" if passed else "failed", run_id == audits[table]
-        for each in ("passed", "failed"):
-            totals.setdefault((layer, dimension, severity, each), 0)
-            last.setdefault((layer, table, dimension, severity, each), 0)
-        totals[layer, dimension, severity, outcome] += many
-        last[layer, table, dimension, severity, outcome] += of_last if is_last else 0
-        if is_last and not passed and (layer, table) in odd:
-            odd[layer, table] += unusual
+Groups = Mapping[tuple[str, str, bool], Row]
+OUTCOMES = (("passed", True), ("failed", False))
+_NONE = (0, 0, 0, 0)
+
+
+def checks(tally: Tally, project: Project) -> dict[str, Groups]:
+    """Those of each table that is shown by name."""
+    return {table: tally.checks.get(table, {}) for table in named(project)}
+
+
+def write_check_totals(audited: Mapping[tuple[str, str, str, bool], int], project: Project, sheet: Sheet) -> None:
+    """The samples of `Tally.audited`."""
+    for layer, dimension, severity, _ in audited:
+        for outcome, passed in OUTCOMES:
+            many = audited.get((layer, dimension, severity, passed), 0)
+            sheet.add("checks_total", many, layer, dimension, severity, outcome)
+
+
+def write_checks(checks: Mapping[str, Groups], project: Project, sheet: Sheet) -> None:
+    """The last audits: samples of `checks`. The groups that a table's last run gave count."""
+    for table, groups in checks.items():
+        layer = table.partition(".")[0]
+        last = max((row[1] for row in groups.values()), default=0)
+        audit = {key: row for key, row in groups.items() if row[1] == last}
+        for dimension, severity, _ in groups:
+            for outcome, passed in OUTCOMES:
+                many = audit.get((dimension, severity, passed), _NONE)[2]
+                sheet.add("contract_checks", many, layer, table, dimension, severity, outcome)
+        if table != "gold":
+            sheet.add("anomalies", sum(row[3] for (*_, passed), row in audit.items() if not passed), layer, table)
 
 
 class Publications:
     """How many publications and rollbacks there were, and what the last one of each version holds."""
 
     def __init__(self) -> None:
-        self._upto, self._kinds, self._last = 0, dict[str, int](), datetime.min
+        self.upto, self._kinds, self._last = 0, dict[str, int](), datetime.min
         self._versions: dict[str, tuple[str, datetime]] = {}
 
-    def read(self, database: Database) -> tuple[dict[str, int], datetime]:
-        """kind -> how many, and when the last one was. Only those that came since the last call are read."""
-        rows = database.rows(_PUBLICATIONS, [self._upto])
-        for number, kind, version, held, at in sorted(rows):
-            self._upto, self._last = number, max(self._last, at)
+    def add(self, rows: Iterable[Row]) -> tuple[dict[str, int], datetime]:
+        """kind -> how many, and when the last one was, with those that came since the last call."""
+        for number, kind, version, held, at in rows:
+            self.upto, self._last = number, max(self._last, at)
             self._kinds = {**self._kinds, kind: self._kinds.get(kind, 0) + 1}
             if held != "{}":
                 self._versions[version] = held, at

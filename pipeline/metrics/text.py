@@ -62,6 +62,18 @@ class Sheet:
         texts = [family_text(family, values, self._starts) for family, values in plain]
         return "".join([*texts, *map(self._histogram, self._histograms)])
 
+    def lines(self, labels: int) -> dict[str, dict[Labels, str]]:
+        """The lines of counters and gauges: by family, and by the values of so many labels."""
+        return {
+            name: self._grouped(BY_NAME[f"goldfeed_{name}"], values, labels) for name, values in self._plain.items()
+        }
+
+    def _grouped(self, family: Family, values: Mapping[Labels, float], labels: int) -> dict[Labels, str]:
+        found: dict[Labels, str] = {}
+        for of, line in zip(values, _lines(family.name, family.labels, values, self._starts), strict=True):
+            found[of[:labels]] = found.get(of[:labels], "") + line
+        return found
+
     def _histogram(self, name: str) -> str:
         family, found = BY_NAME[f"goldfeed_{name}"], self._histograms[name]
         buckets = {(*labels, le): many for labels, (of, _) in found.items() for le, many in of.items()}
@@ -72,15 +84,16 @@ class Sheet:
             *_lines(f"{family.name}_count", family.labels, counts, self._starts),
             *_lines(f"{family.name}_sum", family.labels, sums, self._starts),
         ]
-        return _heading(family) + "".join(lines)
+        return heading(family) + "".join(lines)
 
 
 def family_text(family: Family, values: Mapping[Labels, float], starts: Starts) -> str:
     """One counter or gauge: its help, its kind and its samples."""
-    return _heading(family) + "".join(_lines(family.name, family.labels, values, starts))
+    return heading(family) + "".join(_lines(family.name, family.labels, values, starts))
 
 
-def _heading(family: Family) -> str:
+def heading(family: Family) -> str:
+    """Its help and its kind."""
     said = family.help.replace("\\", r"\\").replace("\n", r"\n")
     return f"# HELP {family.name} {said}\n# TYPE {family.name} {family.kind}\n"
 

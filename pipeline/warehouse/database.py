@@ -17,6 +17,7 @@ from pipeline.warehouse.masks import install, key_id, token_key
 
 MINIMUM = (2, 0, 0)
 Row = tuple[Any, ...]
+_READ: dict[str, duckdb.Statement] = {}  # statements as the engine has read them
 
 
 class Database:
@@ -74,6 +75,13 @@ class Database:
         """Execute one statement and fetch all it gives."""
         with translated(str(self.path)):
             return self._connection.execute(statement, list(values) or None).fetchall()
+
+    def rows_again(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
+        """As `rows`, for one of a few statements that are asked again and again: the text is read once, on any connection."""
+        with translated(str(self.path)):
+            if statement not in _READ:
+                _READ[statement] = self._connection.extract_statements(statement)[0]
+            return self._connection.execute(_READ[statement], list(values) or None).fetchall()
 
     def value(self, statement: str, values: Sequence[Any] = ()) -> Any:
         """The first column of the first row, or None."""
