@@ -96,7 +96,7 @@ def ask(database: Database, since: Since) -> Answer:
     """Ask all of it."""
     span = [since.run, since.run + NEAR]
     of: defaultdict[str, list[Row]] = defaultdict(list)
-    for row in database.rows_again(_ALL, [*span, *span, since.run, since.retained, since.publication]):
+    for row in database.rows(_ALL, [*span, *span, since.run, since.retained, since.publication]):
         of[row[0]].append(row)
     return Answer(
         runs=sorted((*row[1:5], row[7], row[13]) for row in of["run"]),

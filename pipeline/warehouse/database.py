@@ -17,7 +17,8 @@ from pipeline.warehouse.masks import install, key_id, token_key
 
 MINIMUM = (2, 0, 0)
 Row = tuple[Any, ...]
-_READ: dict[str, duckdb.Statement] = {}  # statements as the engine has read them
+_READ: dict[str, duckdb.Statement] = {}  # statements that come again, as the engine's parser has read them
+_MOST = 500  # of them in memory
 
 
 class Database:
@@ -69,19 +70,33 @@ class Database:
     def run(self, statement: str, values: Sequence[Any] = ()) -> None:
         """Execute one statement; engine errors become ours (see `translated`)."""
         with translated(str(self.path)):
-            self._connection.execute(statement, list(values) or None)
+            self._execute(statement, values)
 
     def rows(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
         """Execute one statement and fetch all it gives."""
         with translated(str(self.path)):
-            return self._connection.execute(statement, list(values) or None).fetchall()
+            return self._execute(statement, values).fetchall()
 
-    def rows_again(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
-        """As `rows`, for one of a few statements that are asked again and again: the text is read once, on any connection."""
+    def rows_again(self, statement: str) -> list[Row]:
+        """As `rows`, for a statement without parameters that is asked again and again."""
         with translated(str(self.path)):
-            if statement not in _READ:
-                _READ[statement] = self._connection.extract_statements(statement)[0]
-            return self._connection.execute(_READ[statement], list(values) or None).fetchall()
+            return self._connection.execute(self._read(statement)).fetchall()
+
+    def _execute(self, statement: str, values: Sequence[Any]) -> duckdb.DuckDBPyConnection:
+        """Execute a statement; one with parameters is likely to come again."""
+        if not values:
+            return self._connection.execute(statement)
+        return self._connection.execute(self._read(statement), list(values))
+
+    def _read(self, statement: str) -> duckdb.Statement:
+        """The statement as the engine reads it, once for all connections: a sixth to a quarter of the time of a small one."""
+        read = _READ.get(statement)
+        if read is None:
+            (read,) = self._connection.extract_statements(statement)
+            if len(_READ) >= _MOST:
+                _READ.clear()
+            _READ[statement] = read
+        return read
 
     def value(self, statement: str, values: Sequence[Any] = ()) -> Any:
         """The first column of the first row, or None."""
@@ -91,7 +106,7 @@ class Database:
     def described(self, statement: str, values: Sequence[Any] = ()) -> tuple[list[str], list[str], list[Row]]:
         """Column names, their types and all rows of a query."""
         with translated(str(self.path)):
-            cursor = self._connection.execute(statement, list(values) or None)
+            cursor = self._execute(statement, values)
             names = [str(column[0]) for column in cursor.description or []]
             types = [str(column[1]) for column in cursor.description or []]
             return names, types, cursor.fetchall()
