@@ -1,8 +1,9 @@
 """How many different keys a table has; that they all differ is proven more cheaply than by counting them.
 
-A million keys of two columns: 38 ms of CPU where the rows lie in order, 130 ms
-by sorted hashes, 190 ms by COUNT(DISTINCT). Each proof is exact: what it cannot
-prove is counted.
+A million keys of two columns: 33 ms of CPU where the rows lie in order, 79 ms
+by sorted hashes, 106 ms by COUNT(DISTINCT). Each proof is exact: what strictly
+grows from row to row has no two alike, whichever way it came to lie so. What
+cannot be proven is counted.
 """
 
 from __future__ import annotations
@@ -11,21 +12,53 @@ from collections.abc import Sequence
 
 import duckdb
 
-from pipeline.sql import columns_list, quoted, table_name
-
-_RUNS = 1000  # pieces in order, of which a table may be made
+from pipeline.sql import columns_list, literal, quoted, table_name
 
 
 def count_distinct(connection: duckdb.DuckDBPyConnection, table: str, key: Sequence[str], *, ordered: bool) -> int:
     """The number of different keys, blank ones left out where the key is one column (as COUNT DISTINCT does).
 
     Args:
-        ordered: whether the rows may lie in the order of the key, which is then tried first.
+        ordered: whether the rows may lie in the order of the key, which is then tried first. Of a table, not of a view.
     """
-    if (ordered and _one(connection, _in_order(table, key))) or _one(connection, _hashes_differ(table, key)):
-        return int(_one(connection, f"SELECT count({quoted(key[0]) if len(key) == 1 else '*'}) FROM {table_name(table)}"))
-    what = quoted(key[0]) if len(key) == 1 else f"row({columns_list(key)})"
-    return int(_one(connection, f"SELECT count(DISTINCT {what}) FROM {table_name(table)}"))
+    source = f"{table_name(table)} WHERE {f'{quoted(key[0])} IS NOT NULL' if len(key) == 1 else 'true'}"
+    rows = _one(connection, f"SELECT count(*) FROM {source}")
+    if rows < 2:
+        return rows
+    if ordered and _tells_places(connection, table) and _grow(connection, source, key) == rows - 1:
+        return rows
+    if _hashes_grow(connection, source, key) == rows - 1:
+        return rows
+    return _one(connection, f"SELECT count(DISTINCT {_key(key)}) FROM {source}")
+
+
+def _tells_places(connection: duckdb.DuckDBPyConnection, table: str) -> bool:
+    """Whether `rowid` is the place of a row, not a column that somebody has called so."""
+    names = f"SELECT count(*) FROM pragma_table_info({literal(table_name(table))}) WHERE lower(name) = 'rowid'"
+    return _one(connection, names) == 0
+
+
+def _grow(connection: duckdb.DuckDBPyConnection, source: str, key: Sequence[str]) -> int:
+    """How many rows have a greater key, and a greater place, than the row before them: all but the first, if in order.
+
+    Two halves, for two cores. The row in the middle is in both, so that what
+    grows in each grows from the one to the other; were it not there, one would be missing.
+    """
+    middle = _one(connection, f"SELECT min(rowid) + count(*) // 2 FROM {source}")
+    halves = [
+        f"SELECT rowid AS place, {_key(key)} AS key, lag(rowid) OVER () AS place_before, lag({_key(key)}) OVER () AS key_before "
+        f"FROM {source} AND rowid {side} {middle}"
+        for side in ("<=", ">=")
+    ]
+    counts = [f"SELECT count(*) FILTER (key > key_before AND place > place_before) AS n FROM ({half})" for half in halves]
+    return _one(connection, f"SELECT sum(n) FROM ({' UNION ALL '.join(counts)})")
+
+
+def _hashes_grow(connection: duckdb.DuckDBPyConnection, source: str, key: Sequence[str]) -> int:
+    """How many rows have a greater hash than the row before them, put in order: all but the first, if no two have one hash."""
+    hashes = f"SELECT hash({columns_list(key)}) AS hash FROM {source} ORDER BY hash"
+    before = f"SELECT hash, lag(hash) OVER () AS before FROM ({hashes})"
+    return _one(connection, f"SELECT count(*) FILTER (hash > before) FROM ({before})")
 
 
 def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
@@ -34,49 +67,5 @@ def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
     return int(row[0])
 
 
-def _in_order(table: str, key: Sequence[str]) -> str:
-    """Whether the table is made of pieces, each growing from row to row, whose ranges do not overlap.
-
-    A blank row is put behind the last one, so that each piece has the row
-    after its end, where lag() tells the end. A key with a blank in it makes
-    one break too many, and so proves nothing.
-    """
-    keys, before = [f"k{n}" for n in range(len(key))], [f"b{n}" for n in range(len(key))]
-    first, last = f"row({', '.join(keys)})", f"row({', '.join(before)})"
-    return f"""
-        WITH keys AS (
-            SELECT {", ".join(f"{quoted(name)} AS {k}" for name, k in zip(key, keys, strict=True))}
-            FROM {table_name(table)}{_present(key)} UNION ALL SELECT {", ".join("NULL" for _ in key)}
-        ), breaks AS MATERIALIZED (
-            SELECT * FROM (SELECT *, {", ".join(f"lag({k}) OVER () AS {b}" for k, b in zip(keys, before, strict=True))} FROM keys)
-            WHERE NOT coalesce({_greater(keys, before)}, false) LIMIT {_RUNS + 2}
-        ), starts AS (
-            SELECT {first} AS first, row_number() OVER (ORDER BY {first}) AS n FROM breaks WHERE {_no_blank(keys)}
-        ), ends AS (
-            SELECT {last} AS last, row_number() OVER (ORDER BY {last}) AS n FROM breaks WHERE {_no_blank(before)}
-        )
-        SELECT (count(first), count(last)) = (SELECT (count(*) - 1, count(*) - 1) FROM breaks)
-            AND coalesce(bool_and(first <= last AND coalesce(last < next, true)), true)
-        FROM (SELECT first, n, lead(first) OVER (ORDER BY n) AS next FROM starts) FULL JOIN ends USING (n)"""
-
-
-def _hashes_differ(table: str, key: Sequence[str]) -> str:
-    """Whether no two rows have one hash: equal keys would."""
-    return f"""
-        SELECT count(*) FILTER (hash = before) = 0 FROM (
-            SELECT hash, lag(hash) OVER (ORDER BY hash) AS before
-            FROM (SELECT hash({columns_list(key)}) AS hash FROM {table_name(table)}{_present(key)}))"""
-
-
-def _present(key: Sequence[str]) -> str:
-    return f" WHERE {quoted(key[0])} IS NOT NULL" if len(key) == 1 else ""
-
-
-def _greater(left: Sequence[str], right: Sequence[str]) -> str:
-    """`(a, b) > (c, d)`, NULL where a blank decides."""
-    rest = f" OR ({left[0]} = {right[0]} AND ({_greater(left[1:], right[1:])}))" if len(left) > 1 else ""
-    return f"{left[0]} > {right[0]}{rest}"
-
-
-def _no_blank(names: Sequence[str]) -> str:
-    return " AND ".join(f"{name} IS NOT NULL" for name in names)
+def _key(key: Sequence[str]) -> str:
+    return quoted(key[0]) if len(key) == 1 else f"row({columns_list(key)})"

@@ -3,14 +3,14 @@
 Its command line, telemetry and cloud are not imported (a third of a second,
 and they are what could send something), its reports in the log are not drawn,
 its queries for DuckDB are written so that the engine answers them from
-statistics where it can, and keys are compared as `distinct` does it.
+statistics where it can, and large tables are looked at as `large` does it.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -22,6 +22,7 @@ import duckdb
 from pipeline.project.contract import DATABASE
 from pipeline.sql import literal, table_name
 from pipeline.steps.distinct import count_distinct
+from pipeline.steps.large import bundler, count_each
 
 _LEFT_OUT = ("soda_core.plugins", "soda_core.contracts.api", "soda_core.common.soda_cloud", "tabulate")
 _SAME_TYPES = (  # Soda takes an integer for a decimal
@@ -39,7 +40,7 @@ _SAME_TYPES = (  # Soda takes an integer for a decimal
 
 @dataclass(frozen=True)
 class Look:
-    """How the keys of a contract are compared: of a large table by proofs, first by order if the rows may lie in it."""
+    """How a table is looked at: a large one by proofs and statistics, and its keys by their order if it may lie in it."""
 
     large: bool = False
     ordered: bool = False
@@ -169,7 +170,8 @@ def _data_source() -> Callable[[duckdb.DuckDBPyConnection, Look], Any]:
         source = DuckDBDataSourceImpl.from_existing_cursor(connection, DATABASE)
         source.sql_dialect, source.look = dialect, look
         source.execute_query, source.get_columns_metadata = execute, columns
-        source.distinct = lambda table, key: count_distinct(connection, table, key, ordered=look.ordered)
+        source.distinct = lambda table, key: [count_distinct(connection, table, key, ordered=look.ordered)]
+        source.counts = lambda table, conditions: count_each(connection, table, conditions)
         return source
 
     return made
@@ -201,52 +203,11 @@ def _total(dialect: Any, total: Any) -> str:
 
 # ---------------------------------------------------------------- a contract
 def _without_reports(impl: Any) -> None:
-    """Contracts without the summary in the log and the text of each check, and with keys compared in our way."""
-    from soda_core.common.exceptions import SodaCoreException
-    from soda_core.contracts.contract_verification import Measurement
-    from soda_core.contracts.impl.check_types import duplicate_check
-
-    bundled = impl.ContractImpl.bundle_aggregation_metrics
-
-    def bundle(self: Any, metrics: list[Any], scope: Any) -> list[Any]:
-        """Soda's queries for all metrics but the keys of a large table that are looked at whole."""
-        keys = [(metric, key) for metric in metrics if (key := _whole_key(self, metric, duplicate_check))]
-        others = [metric for metric in metrics if not any(metric is one for one, _ in keys)]
-        return [*bundled(self, others, scope), *(distinct(self.data_source_impl, *one) for one in keys)]
-
-    def distinct(source: Any, metric: Any, key: Sequence[str]) -> Any:
-        def execute(_: Any) -> list[Any]:
-            table = f"{metric.contract_impl.dataset_prefix[0]}.{metric.contract_impl.dataset_name}"
-            try:
-                value = source.distinct(table, key)
-            except duckdb.Error as error:
-                raise SodaCoreException(f"Could not count the keys: {error}") from error
-            return [Measurement(metric_id=metric.id, value=value, metric_name=metric.get_short_description())]
-
-        return type("DistinctKeys", (impl.Query,), {"execute": execute})(source, [metric])
-
+    """Contracts without the summary in the log and the text of each check, and with large tables looked at in our way."""
     methods = {
         "kind": "contract",
-        "bundle_aggregation_metrics": bundle,
+        "bundle_aggregation_metrics": bundler(impl),
         "build_log_summary": lambda *_, **__: [],
     }
     type("LeanContract", (impl.ContractImpl,), methods)  # registers itself for contracts
     impl.CheckImpl._build_definition = lambda _: ""
-
-
-def _whole_key(contract: Any, metric: Any, checks: Any) -> list[str] | None:
-    """The columns of a metric that counts the different keys of all rows of a large table; else None."""
-    if not contract.data_source_impl.look.large or contract.filter or metric.check_filter:
-        return None
-    if isinstance(metric, checks.MultiColumnDistinctCountMetricImpl):
-        parts = metric.column_expressions
-    elif isinstance(metric, checks.ColumnDistinctCountMetricImpl) and not _own_blanks(metric):
-        parts = [metric.column_expression]
-    else:
-        return None
-    names = [getattr(part, "name", None) for part in parts]
-    return [str(name) for name in names] if all(names) else None
-
-
-def _own_blanks(metric: Any) -> bool:
-    return bool(metric.missing_and_validity and metric.missing_and_validity.has_missing_configurations())

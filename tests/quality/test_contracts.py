@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+import duckdb
 import pytest
 
+from pipeline.project.contract import DIMENSIONS, read_contract, soda_text
+from pipeline.steps import soda
+from pipeline.steps.check import demanded
+from pipeline.steps.lean import Look
 from tests.conftest import HEADER, ORDERS_YML, ROOT, Shop
 from tests.quality.little import GOOD, agree, attributes, results
 
@@ -217,9 +224,58 @@ def test_a_query_that_names_the_changed_rows_is_narrowed_to_them(shop: Shop, sma
 
 # ---------------------------------------------------------------- the shop's own
 def test_every_table_of_the_shop_has_a_contract_and_together_they_cover_the_five_dimensions() -> None:
-    from pipeline.project.contract import DIMENSIONS, read_contract
-
     project = Shop(ROOT).project()
     assert set(project.contracts) == set(project.graph.order)
     checks = [check for name, path in project.contracts.items() for check in read_contract(name, path).checks]
     assert {check.dimension for check in checks} == set(DIMENSIONS)
+
+
+LINES = """
+CREATE SCHEMA silver; CREATE SCHEMA gold;
+CREATE TABLE silver.orders AS SELECT 'o' || range AS order_id FROM range(10);
+CREATE TABLE silver.order_items AS
+    SELECT 'o' || (range // 3) AS order_id, range % 3 AS line_number, range AS quantity, CAST(1.5 AS DECIMAL(18, 2)) AS unit_price
+    FROM range(33);
+CREATE TABLE gold.fact_order_items AS
+    SELECT order_id, line_number, CAST(quantity * unit_price AS DECIMAL(18, 2)) AS line_amount
+    FROM silver.order_items WHERE order_id <> 'o10';
+CREATE TABLE silver.payments AS SELECT order_id, line_number AS payment_number, unit_price * quantity AS amount FROM silver.order_items;
+CREATE TABLE gold.fact_payments AS SELECT order_id, line_number AS payment_number, line_amount AS amount FROM gold.fact_order_items;
+"""
+HARMS = {
+    "a line that is not in gold": "DELETE FROM gold.{gold} WHERE order_id = 'o3' AND {number} = 1",
+    "a line that is in gold twice": "INSERT INTO gold.{gold} SELECT * FROM gold.{gold} WHERE order_id = 'o3' AND {number} = 1",
+    "a line that is not in silver": "DELETE FROM silver.{silver} WHERE order_id = 'o3' AND {number} = 1",
+    "another amount": "UPDATE gold.{gold} SET {amount} = {amount} + 0.01 WHERE order_id = 'o3' AND {number} = 1",
+    "no amount": "UPDATE gold.{gold} SET {amount} = NULL WHERE order_id = 'o3' AND {number} = 1",
+    "an order that has come, its lines have not": "INSERT INTO silver.orders VALUES ('o10')",
+    "a line whose order has not come": "INSERT INTO gold.{gold} SELECT 'o10', 0, 45",
+    "nothing in gold": "DELETE FROM gold.{gold}",
+}
+NAMES = {
+    "every_line": {"gold": "fact_order_items", "silver": "order_items", "number": "line_number", "amount": "line_amount"},
+    "every_payment": {"gold": "fact_payments", "silver": "payments", "number": "payment_number", "amount": "amount"},
+}
+
+
+def compared(name: str, harm: str) -> str:
+    """What the shop's comparison of a fact with silver says of it, after some harm."""
+    table = f"gold.{NAMES[name]['gold']}"
+    contract = read_contract(table, ROOT / f"sql/{table.replace('.', '/')}.contract.yml")
+    wanted = tuple(check for check in contract.checks if check.path.endswith(name))
+    connection = duckdb.connect()
+    connection.execute(LINES + harm.format(**NAMES[name]))
+    found = soda.verify(connection, soda_text(contract, wanted, None), "true", datetime(2024, 1, 1), Look(large=True))
+    return demanded(contract, wanted, found)[wanted[0].path].outcome
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_shop_lets_a_line_wait_for_its_order(name: str) -> None:
+    assert compared(name, "") == "PASSED"
+    assert compared(name, "DELETE FROM silver.{silver}; DELETE FROM gold.{gold}") == "PASSED"
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("harm", HARMS)
+def test_the_shop_notices_what_a_fact_does_not_share_with_silver(name: str, harm: str) -> None:
+    assert compared(name, HARMS[harm]) == "FAILED"
