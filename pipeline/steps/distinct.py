@@ -1,6 +1,6 @@
 """How many different keys a table has; that they all differ is proven more cheaply than by counting them.
 
-A million keys of two columns: 33 ms of CPU where the rows lie in order, 79 ms
+A million keys of two columns: 34 ms of CPU where the rows lie in order, 79 ms
 by sorted hashes, 106 ms by COUNT(DISTINCT). Each proof is exact: what strictly
 grows from row to row has no two alike, whichever way it came to lie so. What
 cannot be proven is counted.
