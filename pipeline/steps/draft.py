@@ -7,7 +7,7 @@ side by side; the folder is none of a version's until `publish` gives it its nam
 from __future__ import annotations
 
 import shutil
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, wait
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,9 @@ def begin(run: Run) -> tuple[str, Path]:
                 last["manifest"] = seen_manifest(published, last["version"]) if there else None
                 last["damaged"] = known_damage(published, last["version"])
             _remove_leftovers(published, last)
-            draft.version = _next_version(published, last)
-            _folder(published, draft.version).mkdir()
+            version = _next_version(published, last)
+            _folder(published, version).mkdir()
+            draft.version = version
         return draft.version, _folder(published, draft.version)
 
 
@@ -49,7 +50,10 @@ def write_early(run: Run, model: Model) -> None:
     large = min(REWRITTEN, run.project.settings.parts_above)
     if state is None or state.kept <= large or run.audits.errors(model.name):
         return
-    _, beside = begin(run)
+    try:
+        _, beside = begin(run)
+    except (GoldfeedError, OSError):
+        return  # the publication meets it again, and says so
     entry = run.draft.writer.submit(write_one, run, model, {model.name: state}, beside)
     run.draft.early[model.name] = state.version, entry
 
@@ -82,10 +86,10 @@ def written_early(run: Run, model: Model, state: TableState, last_batch: int) ->
 
 def abandon(run: Run) -> None:
     """Nothing of the draft is left; a version that has its name is none any more."""
-    draft = run.draft
-    for _, entry in draft.early.values():
+    draft, entries = run.draft, [entry for _, entry in run.draft.early.values()]
+    for entry in entries:
         entry.cancel()
-        entry.exception() if not entry.cancelled() else None
+    wait(entries)
     draft.early.clear()
     if draft.version is not None:
         shutil.rmtree(_folder(run.project.settings.published, draft.version), ignore_errors=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import TransientError
-from pipeline.steps import draft
+from pipeline.steps import draft, publish
 from tests.conftest import Shop
 from tests.incremental.little import drop, little_shop
 from tests.incremental.test_deletes_and_parts import AT
@@ -88,3 +88,14 @@ def test_a_table_that_could_not_be_written_early_is_written_at_the_end(shop: Sho
     assert result.version == "000002" and written.count("gold.fact_orders") == 2
     assert {task.attempts for task in result.tasks if task.layer == "gold"} == {1}
     assert shop.ask("SELECT count(*) FROM fact_orders") == [(7,)]
+
+
+def test_where_no_folder_can_be_made_the_publication_fails_and_the_tables_are_built(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(run: Any) -> Any:
+        raise TransientError("the disk is full", where="published", do="free some of it")
+
+    for module in (draft, publish):
+        monkeypatch.setattr(module, "begin", refuse)
+    result = shop.run()
+    assert {task.task: task.status for task in result.tasks}["publish gold"] == "failed"
+    assert shop.warehouse("SELECT count(*) FROM gold.fact_orders") == [(7,)] and published(shop) == ["000001"]
