@@ -71,6 +71,16 @@ def test_a_deleted_customer_s_version_is_closed_and_a_new_one_opens_when_they_co
     assert len(set(keys)) == 2
 
 
+def test_a_version_that_is_deleted_at_the_time_it_began_is_gone_for_readers_too(little: Shop) -> None:
+    drop(little, "customers", 2, [f"b,Rome,{AT.format(1)},d", f"b,Rome,{AT.format(3)},"])
+    little.run()
+    asked = "SELECT count(*) FROM {}dim_customers WHERE customer_id = 'b' AND is_current"
+    assert little.ask(asked.format("")) == [(1,)]
+    drop(little, "customers", 3, [f"b,Rome,{AT.format(3)},D"])  # nothing new comes, a version only goes
+    assert status(little.run())["gold.dim_customers"] == "succeeded"
+    assert little.warehouse(asked.format("gold.")) == little.ask(asked.format("")) == [(0,)]
+
+
 def test_versions_that_come_late_and_out_of_order_land_in_their_place(little: Shop) -> None:
     drop(little, "customers", 2, [f"a,Oslo,{AT.format(7)},"])
     little.run()

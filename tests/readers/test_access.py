@@ -147,13 +147,13 @@ def test_s1_a_name_that_nobody_has_takes_as_long_as_a_wrong_password(tmp_path: P
     desk = Desk(tmp_path).with_users("root")
     stored = desk.users.read().users["root"].hash
     passwords = Passwords(time.monotonic)
-    for _ in range(3):  # other work on the machine may disturb one series
+    for _ in range(5):  # other work on the machine may disturb one series, even its processor time
         known, unknown = [], []
         for _ in range(40):
             for times, held in ((known, stored), (unknown, None)):
-                began = time.perf_counter()
+                began = time.thread_time()
                 assert not passwords.check(held, WRONG)
-                times.append(time.perf_counter() - began)
+                times.append(time.thread_time() - began)
         ratio = statistics.median(unknown) / statistics.median(known)
         if 0.95 < ratio < 1.05:
             return

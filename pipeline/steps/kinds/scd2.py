@@ -42,7 +42,7 @@ def build_scd2(run: Run, model: Model, state: TableState, fresh: bool) -> Built:
     source, before = table_name(model.inputs[0]), state.watermark
     rows_in, last = database.rows(f"SELECT count(*), coalesce(max(_batch), 0) FROM {source} WHERE _batch > {before}")[0]
     aside = set_aside(run, model, before)
-    known, written = _whole(run, model, state) if fresh else (True, _touched(run, model, before))
+    changed, known, written = _whole(run, model, state) if fresh else _touched(run, model, before)
     kept = count(database, target(model)) - (1 if model.header.has_unknown_member else 0)
     taken, quarantined = state.rows_in + rows_in, state.quarantined + aside
     after = replace(
@@ -55,20 +55,20 @@ def build_scd2(run: Run, model: Model, state: TableState, fresh: bool) -> Built:
     )
     check_balance(after, count(database, source))
     superseded = after.superseded - state.superseded
-    return Built(after, rows_in, written, aside, superseded, written > 0 or fresh, known)
+    return Built(after, rows_in, written, aside, superseded, changed, known)
 
 
-def _whole(run: Run, model: Model, state: TableState) -> tuple[bool, int]:
-    """(whether the change is known, versions written)"""
+def _whole(run: Run, model: Model, state: TableState) -> tuple[bool, bool, int]:
+    """(whether rows are said to have changed, whether it is known which, versions written)"""
     run.database.run(f"CREATE OR REPLACE TEMP TABLE versions AS {_versions(run, model, '')}", [0])
     kept = count(run.database, "temp.versions")
     known = store(run, model, "temp.versions", state).known
     run.database.run("DROP TABLE temp.versions")
-    return known, kept
+    return True, known, kept
 
 
-def _touched(run: Run, model: Model, watermark: int) -> int:
-    """The versions of the keys in the new rows, in place of those they had. Returns how many are new."""
+def _touched(run: Run, model: Model, watermark: int) -> tuple[bool, bool, int]:
+    """The versions of the keys in the new rows, in place of those they had. As `_whole`; versions may go and none come."""
     database, key = run.database, model.header.key
     operation = run.project.graph.operation(model.name)
     rule = broken_rule(model, keys=True, deletes=operation is not None)
@@ -85,8 +85,8 @@ def _touched(run: Run, model: Model, watermark: int) -> int:
         query = with_keys(model, "temp.versions")
     database.run(f"CREATE OR REPLACE TEMP TABLE fresh AS {query}")
     database.run(f"CREATE OR REPLACE TEMP TABLE stale AS SELECT n.* FROM {target(model)} n{only}")
-    replace_rows(run, model, key, "temp.stale", "temp.fresh")
-    return count(database, "temp.added")
+    differing = replace_rows(run, model, key, "temp.stale", "temp.fresh")
+    return differing > 0, True, count(database, "temp.added")
 
 
 def _versions(run: Run, model: Model, only: str) -> str:
