@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime
@@ -175,11 +175,12 @@ def _do_all(run: Run, tasks: Sequence[PlannedTask], order: Order) -> list[Outcom
             done[task.name] = _do_or_skip(replace(run, database=database), task, order, failed)
         if task.action == "ingest" and done[task.name][0].status == "failed":  # after some of its files, perhaps
             known.read_again(database, [task.table])
-        if light and task.action == "build" and task.layer == "gold" and done[task.name][0].status == "succeeded":
+        if light and task.table in updated and done[task.name][0].status == "succeeded":
             write_early(run, run.project.graph.models[task.table])
         run.hear(run.run_id, done[task.name][0])
 
     known = run.known or ledger.Known(run.database)
+    updated = _brought_up_to_date(tasks, known.states)
     expect_contracts(run, [task.table for task in tasks])
     coming, builds = _of(tasks, "ingest", "replay"), _of(tasks, "build")
     light = is_light(tasks, known.states)
@@ -195,6 +196,12 @@ def _do_all(run: Run, tasks: Sequence[PlannedTask], order: Order) -> list[Outcom
     for task in (*builds, *_of(tasks, "publish")):
         one(task, run.database)
     return [done[task.name] for task in tasks]
+
+
+def _brought_up_to_date(tasks: Sequence[PlannedTask], states: Mapping[str, ledger.TableState]) -> set[str]:
+    """The gold tables that are neither made nor rebuilt: a rebuild uses every core, and readers beside it would wait longer."""
+    builds = [task for task in _of(tasks, "build") if task.layer == "gold"]
+    return {task.table for task in builds if not task.refresh and task.table in states}
 
 
 def _of(tasks: Sequence[PlannedTask], *actions: str) -> list[PlannedTask]:

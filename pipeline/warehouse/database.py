@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ MINIMUM = (2, 0, 0)
 Row = tuple[Any, ...]
 _READ: dict[str, duckdb.Statement] = {}  # statements that come again, as the engine's parser has read them
 _MOST = 500  # of them in memory
+atexit.register(_READ.clear)  # or the engine's binding complains on standard error, as the process ends, that they leaked
 
 
 class Database:

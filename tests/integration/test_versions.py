@@ -46,6 +46,12 @@ def test_i2_a_second_run_finds_nothing_new_says_so_and_changes_nothing(shop: Sho
     assert before == (sha(shop, "warehouse.duckdb"), sorted(path.name for path in (shop.home / "published").iterdir()))
 
 
+def test_a_run_that_is_not_asked_for_more_says_nothing_on_standard_error(shop: Shop) -> None:
+    shop.drop_orders("orders.csv", row(1))
+    done = shop.cli("run", "--quiet")
+    assert done.returncode == 0 and done.stderr == ""
+
+
 def test_run_json_is_what_other_programs_rely_on(shop: Shop) -> None:
     shop.drop_orders("orders.csv", row(1), row(2, "lost"))
     result = shop.cli_json("run")
