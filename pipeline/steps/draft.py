@@ -7,7 +7,7 @@ side by side; the folder is none of a version's until `publish` gives it its nam
 from __future__ import annotations
 
 import shutil
-from concurrent.futures import CancelledError, wait
+from concurrent.futures import wait
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ def written_early(run: Run, model: Model, state: TableState, last_batch: int) ->
         return None
     try:
         return {**entry.result(), "last_batch": last_batch}
-    except (GoldfeedError, OSError, CancelledError):  # what is still wrong is wrong again when it is written now
+    except (GoldfeedError, OSError):  # what is still wrong is wrong again when it is written now
         name = model.name.partition(".")[2]
         shutil.rmtree(begin(run)[1] / f"{name}.parquet", ignore_errors=True)
         return None

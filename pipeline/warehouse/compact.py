@@ -10,7 +10,7 @@ from pipeline.errors import PermanentError
 from pipeline.failpoints import failpoint
 from pipeline.published import sync
 from pipeline.settings import Settings, bytes_of
-from pipeline.sql import WHOLE_ROW, literal, quoted
+from pipeline.sql import CHECKSUM, WHOLE_ROW, literal, quoted
 from pipeline.warehouse.database import Database, open_database
 
 _SUFFIX = ".compact"
@@ -87,8 +87,7 @@ def _compare(database: Database, name: str) -> None:
     for schema, table in tables:
         sums = [
             database.rows(
-                f"SELECT count(*), sum(hash({WHOLE_ROW})), bit_xor(hash({WHOLE_ROW})) "
-                f"FROM {quoted(place)}.{quoted(schema)}.{quoted(table)} {WHOLE_ROW}"
+                f"SELECT {CHECKSUM} FROM {quoted(place)}.{quoted(schema)}.{quoted(table)} {WHOLE_ROW}"
             )
             for place in (name, "compacted")
         ]

@@ -140,13 +140,16 @@ def _parsed(rows: Iterable[tuple[str, str]]) -> dict[str, Mapping[str, int]]:
     return {table: _inputs(text) for table, text in rows}
 
 
-@lru_cache(maxsize=100_000)
+_LATEST = 10_000  # states in memory: several runs' worth of the widest projects, some 5 MB
+
+
+@lru_cache(maxsize=_LATEST)
 def _inputs(text: str) -> Mapping[str, int]:
     """Remembered, as `_state`: of hundreds of flows that run in a row each looks at the tables of all (issue 4)."""
     return MappingProxyType(json.loads(text))
 
 
-_state = lru_cache(maxsize=100_000)(TableState)
+_state = lru_cache(maxsize=_LATEST)(TableState)
 
 
 class Known:

@@ -13,7 +13,7 @@ from pipeline.errors import AccountingError
 from pipeline.landing.guard import Ready
 from pipeline.landing.rejected import look_at_refused
 from pipeline.project.source import LINEAGE, Source
-from pipeline.sql import WHOLE_ROW, columns_list, literal, quoted, table_name
+from pipeline.sql import CHECKSUM, WHOLE_ROW, columns_list, literal, quoted, table_name
 from pipeline.warehouse.casts import given, value
 from pipeline.warehouse.database import Database
 
@@ -310,10 +310,9 @@ def content_of(database: Database, group: Group) -> tuple[object, ...]:
         "SELECT file_id, line, reason, column_name, raw FROM ledger.quarantine "
         "WHERE list_contains(?, file_id) AND source = ?"
     )
-    sums = f"count(*), sum(hash({WHOLE_ROW})), bit_xor(hash({WHOLE_ROW}))"
     return (
-        *database.rows(f"SELECT {sums} FROM ({rows}) {WHOLE_ROW}", [group.ids])[0],
-        *database.rows(f"SELECT {sums} FROM ({aside}) {WHOLE_ROW}", [group.ids, group.source.name])[0],
+        *database.rows(f"SELECT {CHECKSUM} FROM ({rows}) {WHOLE_ROW}", [group.ids])[0],
+        *database.rows(f"SELECT {CHECKSUM} FROM ({aside}) {WHOLE_ROW}", [group.ids, group.source.name])[0],
     )
 
 

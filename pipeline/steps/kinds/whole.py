@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pipeline.errors import PermanentError, first_line
 from pipeline.project.model import Model
-from pipeline.sql import WHOLE_ROW, columns_list, literal, quoted, table_name
+from pipeline.sql import CHECKSUM, WHOLE_ROW, columns_list, literal, quoted, table_name
 from pipeline.steps.context import Run
 from pipeline.steps.kinds.common import (
     ADDED,
@@ -173,10 +173,7 @@ def _hashes(database: Database, table: str) -> list[Row]:
 
 def _same_rows(database: Database, one: str, other: str) -> bool:
     """Whether two tables have as many rows, whose hashes have the same sum and xor."""
-    sums = [
-        f"(SELECT row(count(*), sum(hash({WHOLE_ROW})), bit_xor(hash({WHOLE_ROW}))) FROM {table} {WHOLE_ROW})"
-        for table in (one, other)
-    ]
+    sums = [f"(SELECT row({CHECKSUM}) FROM {table} {WHOLE_ROW})" for table in (one, other)]
     return bool(database.value(f"SELECT {' IS NOT DISTINCT FROM '.join(sums)}"))
 
 
