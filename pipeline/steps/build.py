@@ -90,8 +90,7 @@ def _audited(run: Run, model: Model, state: TableState, built: Built) -> Audit |
     forget_rows(run, model.name)
     if model.header.kind != "view":
         profile(run, model.name, state.kept)
-    whole = not built.batches and not built.known and model.header.kind != "view"
-    return audit(run, model.name, state.version, state.kept, changed=changed, built_whole=whole)
+    return audit(run, model.name, state.version, state.kept, changed=changed)
 
 
 def _asked_for(run: Run, model: Model, state: TableState) -> bool:

@@ -37,11 +37,9 @@ def audit(
     *,
     changed: Changed | None = None,
     guards: tuple[CheckRecord, ...] = (),
-    built_whole: bool = False,
 ) -> Audit | None:
     """Check one table, which has changed or whose contract has. None when it has no contract and no guard spoke.
 
-    `built_whole`: all of its rows were just written, likely in the order of the key.
     Raises PermanentError when a check gives no outcome: what was not checked is not good.
     """
     path = run.project.contracts.get(table)
@@ -50,7 +48,7 @@ def audit(
         contract = read_contract(table, path)
         if changed is None or not changed_is_enough(run, table, contract, rows, changed):
             changed = None
-        records += _verify(run, contract, changed, Look(rows > LARGE, built_whole))
+        records += _verify(run, contract, changed, Look(rows > LARGE))
     if not records:
         return None
     mark = fingerprint(path) if path is not None else ""

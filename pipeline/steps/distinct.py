@@ -14,18 +14,17 @@ import duckdb
 
 from pipeline.sql import columns_list, literal, quoted, table_name
 
+SAMPLE = 2000  # rows at the end that tell whether all may lie in order
 
-def count_distinct(connection: duckdb.DuckDBPyConnection, table: str, key: Sequence[str], *, ordered: bool) -> int:
-    """The number of different keys, blank ones left out where the key is one column (as COUNT DISTINCT does).
 
-    Args:
-        ordered: whether the rows may lie in the order of the key, which is then tried first. Of a table, not of a view.
-    """
+def count_distinct(connection: duckdb.DuckDBPyConnection, table: str, key: Sequence[str]) -> int:
+    """The number of different keys, blank ones left out where the key is one column (as COUNT DISTINCT does)."""
     source = f"{table_name(table)} WHERE {f'{quoted(key[0])} IS NOT NULL' if len(key) == 1 else 'true'}"
-    rows = _one(connection, f"SELECT count(*) FROM {source}")
+    placed = _tells_places(connection, table)
+    rows, first, last = _ends(connection, source, "rowid" if placed else "NULL")
     if rows < 2:
         return rows
-    if ordered and _tells_places(connection, table) and _grow(connection, source, key) == rows - 1:
+    if placed and _last_in_order(connection, source, key, last) and _grow(connection, source, key, first + rows // 2) == rows - 1:
         return rows
     if _hashes_grow(connection, source, key) == rows - 1:
         return rows
@@ -33,18 +32,32 @@ def count_distinct(connection: duckdb.DuckDBPyConnection, table: str, key: Seque
 
 
 def _tells_places(connection: duckdb.DuckDBPyConnection, table: str) -> bool:
-    """Whether `rowid` is the place of a row, not a column that somebody has called so."""
+    """Whether `rowid` is the place of a row: that of a table, not of a view, nor a column that somebody has called so."""
+    layer, _, name = table.partition(".")
+    tables = f"SELECT count(*) FROM duckdb_tables() WHERE schema_name = {literal(layer)} AND table_name = {literal(name)}"
     names = f"SELECT count(*) FROM pragma_table_info({literal(table_name(table))}) WHERE lower(name) = 'rowid'"
-    return _one(connection, names) == 0
+    return _one(connection, tables) == 1 and _one(connection, names) == 0
 
 
-def _grow(connection: duckdb.DuckDBPyConnection, source: str, key: Sequence[str]) -> int:
+def _ends(connection: duckdb.DuckDBPyConnection, source: str, place: str) -> tuple[int, int, int]:
+    """(rows, the first place, the last); the places are 0 where there are none."""
+    row = connection.execute(f"SELECT count(*), coalesce(min({place}), 0), coalesce(max({place}), 0) FROM {source}").fetchone()
+    assert row is not None
+    return (int(row[0]), int(row[1]), int(row[2]))
+
+
+def _last_in_order(connection: duckdb.DuckDBPyConnection, source: str, key: Sequence[str], last: int) -> bool:
+    """Whether the last rows lie in the order of the key: there lie those that a run has brought up to date."""
+    before = f"SELECT {_key(key)} AS key, lag({_key(key)}) OVER () AS key_before FROM {source} AND rowid >= {last - SAMPLE}"
+    return _one(connection, f"SELECT count(*) FILTER (key <= key_before) FROM ({before})") == 0
+
+
+def _grow(connection: duckdb.DuckDBPyConnection, source: str, key: Sequence[str], middle: int) -> int:
     """How many rows have a greater key, and a greater place, than the row before them: all but the first, if in order.
 
-    Two halves, for two cores. The row in the middle is in both, so that what
+    Two halves, for two cores. The row at the middle place is in both, so that what
     grows in each grows from the one to the other; were it not there, one would be missing.
     """
-    middle = _one(connection, f"SELECT min(rowid) + count(*) // 2 FROM {source}")
     halves = [
         f"SELECT rowid AS place, {_key(key)} AS key, lag(rowid) OVER () AS place_before, lag({_key(key)}) OVER () AS key_before "
         f"FROM {source} AND rowid {side} {middle}"

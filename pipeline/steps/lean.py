@@ -40,10 +40,9 @@ _SAME_TYPES = (  # Soda takes an integer for a decimal
 
 @dataclass(frozen=True)
 class Look:
-    """How a table is looked at: a large one by proofs and statistics, and its keys by their order if it may lie in it."""
+    """How a table is looked at: a large one by proofs and statistics."""
 
     large: bool = False
-    ordered: bool = False
 
 
 @dataclass
@@ -170,7 +169,7 @@ def _data_source() -> Callable[[duckdb.DuckDBPyConnection, Look], Any]:
         source = DuckDBDataSourceImpl.from_existing_cursor(connection, DATABASE)
         source.sql_dialect, source.look = dialect, look
         source.execute_query, source.get_columns_metadata = execute, columns
-        source.distinct = lambda table, key: [count_distinct(connection, table, key, ordered=look.ordered)]
+        source.distinct = lambda table, key: [count_distinct(connection, table, key)]
         source.counts = lambda table, conditions: count_each(connection, table, conditions)
         return source
 

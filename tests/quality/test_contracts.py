@@ -279,3 +279,8 @@ def test_the_shop_lets_a_line_wait_for_its_order(name: str) -> None:
 @pytest.mark.parametrize("harm", HARMS)
 def test_the_shop_notices_what_a_fact_does_not_share_with_silver(name: str, harm: str) -> None:
     assert compared(name, HARMS[harm]) == "FAILED"
+
+
+def test_the_shop_notices_a_payment_of_an_order_that_nobody_knows_in_the_place_of_another() -> None:
+    harm = "UPDATE gold.fact_payments SET order_id = 'nobody' WHERE order_id = 'o3' AND payment_number = 1"
+    assert compared("every_payment", harm) == "FAILED"

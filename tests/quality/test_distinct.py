@@ -35,10 +35,9 @@ def table_of(rows: list[tuple[Any, ...]]) -> duckdb.DuckDBPyConnection:
     rows=st.lists(st.tuples(WORDS, NUMBERS, FLOATS), max_size=12),
     key=st.sampled_from([["word"], ["number"], ["float"], ["word", "number"], ["number", "word"], ["float", "word", "number"]]),
     by=st.sampled_from(["none", "key", "pieces"]),
-    ordered=st.booleans(),
 )
 def test_the_number_of_keys_is_that_of_count_distinct(
-    rows: list[tuple[Any, ...]], key: list[str], by: str, ordered: bool
+    rows: list[tuple[Any, ...]], key: list[str], by: str
 ) -> None:
     names = ["word", "number", "float"]
     if by != "none":
@@ -48,7 +47,7 @@ def test_the_number_of_keys_is_that_of_count_distinct(
     connection = table_of(rows)
     what = key[0] if len(key) == 1 else f"row({', '.join(key)})"
     row = connection.execute(f"SELECT count(DISTINCT {what}) FROM s.t").fetchone()
-    assert row is not None and count_distinct(connection, "s.t", key, ordered=ordered) == row[0]
+    assert row is not None and count_distinct(connection, "s.t", key) == row[0]
 
 
 @pytest.mark.parametrize(
@@ -68,23 +67,23 @@ def test_the_number_of_keys_is_that_of_count_distinct(
 def test_what_grows_from_row_to_row_is_proven(numbers: list[int | None], proven: bool) -> None:
     connection = table_of([("x", number, None) for number in numbers])
     for key in (["number"], ["word", "number"]):
-        assert (_grow(connection, "s.t WHERE true", key) == len(numbers) - 1) is proven
+        assert (_grow(connection, "s.t WHERE true", key, len(numbers) // 2) == len(numbers) - 1) is proven
 
 
 def test_a_row_in_the_middle_that_is_gone_proves_nothing_and_is_not_counted() -> None:
     connection = table_of([("x", number, None) for number in range(101)])
     connection.execute("DELETE FROM s.t WHERE number BETWEEN 40 AND 60")
-    assert _grow(connection, "s.t WHERE true", ["number"]) < 79
-    assert count_distinct(connection, "s.t", ["number"], ordered=True) == 80
+    assert _grow(connection, "s.t WHERE true", ["number"], 50) < 79
+    assert count_distinct(connection, "s.t", ["number"]) == 80
     connection.execute("UPDATE s.t SET number = 99 WHERE number = 100")
-    assert count_distinct(connection, "s.t", ["number"], ordered=True) == 79
+    assert count_distinct(connection, "s.t", ["number"]) == 79
 
 
 @pytest.mark.parametrize("kind", ["BIGINT", "VARCHAR"])
 def test_a_column_called_rowid_is_no_place(kind: str) -> None:
     connection = duckdb.connect()
     connection.execute(f"CREATE SCHEMA s; CREATE TABLE s.t AS SELECT CAST(range // 2 AS {kind}) AS rowid FROM range(10)")
-    assert count_distinct(connection, "s.t", ["rowid"], ordered=True) == 5
+    assert count_distinct(connection, "s.t", ["rowid"]) == 5
 
 
 def test_hashes_in_order_prove_keys_in_any_order() -> None:
@@ -92,7 +91,7 @@ def test_hashes_in_order_prove_keys_in_any_order() -> None:
     assert _hashes_grow(connection, "s.t WHERE true", ["word"]) == 4999
     connection.execute("INSERT INTO s.t VALUES ('17', 0, NULL)")
     assert _hashes_grow(connection, "s.t WHERE true", ["word"]) == 4999
-    assert count_distinct(connection, "s.t", ["word"], ordered=False) == 5000
+    assert count_distinct(connection, "s.t", ["word"]) == 5000
 
 
 def test_keys_are_told_apart_in_the_transaction_that_writes_them() -> None:
@@ -101,19 +100,16 @@ def test_keys_are_told_apart_in_the_transaction_that_writes_them() -> None:
     connection.execute("BEGIN")
     connection.execute("INSERT INTO s.t SELECT 'x', 300_000 + range, NULL FROM range(300_000)")
     connection.execute("DELETE FROM s.t WHERE number = 5")
-    for ordered in (True, False):
-        assert count_distinct(connection, "s.t", ["word", "number"], ordered=ordered) == 599_999
+    assert count_distinct(connection, "s.t", ["word", "number"]) == 599_999
     connection.execute("INSERT INTO s.t VALUES ('x', 4, NULL)")
-    for ordered in (True, False):
-        assert count_distinct(connection, "s.t", ["word", "number"], ordered=ordered) == 599_999
+    assert count_distinct(connection, "s.t", ["word", "number"]) == 599_999
     connection.execute("CREATE OR REPLACE TABLE s.t AS SELECT 'x' AS word, range AS number FROM range(300_000)")
-    assert _grow(connection, "s.t WHERE true", ["number"]) == 299_999
+    assert _grow(connection, "s.t WHERE true", ["number"], 150_000) == 299_999
     connection.execute("INSERT INTO s.t VALUES ('x', 299_999)")
-    assert count_distinct(connection, "s.t", ["number"], ordered=True) == 300_000
+    assert count_distinct(connection, "s.t", ["number"]) == 300_000
 
 
-@pytest.mark.parametrize("ordered", [True, False])
-def test_a_contract_of_a_large_table_finds_the_same_as_that_of_a_small_one(shop: Shop, ordered: bool) -> None:
+def test_a_contract_of_a_large_table_finds_the_same_as_that_of_a_small_one(shop: Shop) -> None:
     own, values = f"- duplicate: {{missing_values: ['x'], {attributes('uniqueness')}}}", "valid_values: ['1', '2', x]"
     percent = "threshold: {metric: percent, must_be_less_than: 15}"
     agree(
@@ -145,7 +141,7 @@ def test_a_contract_of_a_large_table_finds_the_same_as_that_of_a_small_one(shop:
         text = soda_text(contract, contract.checks, None)
         return soda.verify(connection, text, "true", datetime(2024, 1, 1), look).outcomes
 
-    small, large = found(Look()), found(Look(large=True, ordered=ordered))
+    small, large = found(Look()), found(Look(large=True))
     told = {one.path: (one.outcome, one.value, one.rows_failed) for one in small}
     assert told == {one.path: (one.outcome, one.value, one.rows_failed) for one in large} and small == large
     assert told["columns.a.checks.duplicate"][1] == 1000 and told["columns.a.checks.invalid"][1] == 21
@@ -158,7 +154,7 @@ def test_a_key_that_is_not_there_is_not_evaluated_in_a_large_table_either(shop: 
     connection = duckdb.connect()
     connection.execute("CREATE SCHEMA silver; CREATE TABLE silver.orders AS SELECT 1 AS a")
     text = soda_text(contract, contract.checks, None)
-    found = soda.verify(connection, text, "true", datetime(2024, 1, 1), Look(large=True, ordered=True))
+    found = soda.verify(connection, text, "true", datetime(2024, 1, 1), Look(large=True))
     assert {one.path: one.outcome for one in found.outcomes}["columns.nobody.checks.duplicate"] == "NOT_EVALUATED"
     assert "nobody" in found.complaints[0]
 
@@ -200,7 +196,7 @@ def test_a_large_table_of_which_some_rows_are_looked_at_is_counted_among_them(sh
     connection = duckdb.connect()
     connection.execute("CREATE SCHEMA silver; CREATE TABLE silver.orders AS SELECT range % 250 AS a FROM range(500)")
     text = soda_text(contract, contract.checks, condition)
-    found = soda.verify(connection, text, "true", datetime(2024, 1, 1), Look(large=True, ordered=True)).outcomes
+    found = soda.verify(connection, text, "true", datetime(2024, 1, 1), Look(large=True)).outcomes
     most = 199 if condition else 249
     assert {one.path: one.value for one in found} == {
         "checks.row_count": 2 * (most - 100), "columns.a.checks.duplicate": most - 100, "columns.a.checks.invalid": 2 * (most - 150),
