@@ -183,7 +183,8 @@ def _through_rules(run: Run, model: Model, state: TableState, query: str) -> Bui
     rows_in = int(database.value(f"CREATE OR REPLACE TEMP TABLE whole AS SELECT *, {rule} AS _broken FROM ({query})"))
     database.run(
         f"CREATE OR REPLACE TEMP TABLE aside AS SELECT {reasons(model, '_broken')} AS reason, "
-        f"CAST(to_json({WHOLE_ROW}) AS VARCHAR) AS raw FROM temp.whole {WHOLE_ROW} WHERE _broken IS NOT NULL"
+        f"CAST(to_json({WHOLE_ROW}) AS VARCHAR) AS raw FROM temp.whole AS w, LATERAL (SELECT w.* EXCLUDE (_broken)) AS {WHOLE_ROW} "
+        "WHERE _broken IS NOT NULL"
     )
     aside = set_aside_rows(database, model.name, "temp.aside", run.numbers, run.run_id, run.now)
     database.run(
