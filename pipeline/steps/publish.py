@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import __version__
-from pipeline.errors import PublishError
+from pipeline.errors import PublishError, TransientError
 from pipeline.failpoints import failpoint
 from pipeline.project.model import Model
 from pipeline.project.personal import marks
@@ -97,7 +97,8 @@ def _write_tables(
 ) -> dict[str, Any]:
     """The manifest entry of each table; two are written at a time, for one alone leaves half the cores idle.
 
-    Beside them the warehouse is checkpointed, after the schema changes of all builds (duckdb#22124).
+    Beside them the warehouse is checkpointed, after the schema changes of all builds (duckdb#22124); after them where
+    the engine would not, as it does at times while a large table is read.
     """
 
     last_batch = latest_batch(run.database) if run.draft.early else 0
@@ -106,10 +107,15 @@ def _write_tables(
         early = written_early(run, model, states[model.name], last_batch)
         return early if early is not None else write_one(run, model, states, beside)
 
-    def checkpoint() -> None:
+    def checkpointed() -> bool:
         own = run.database.another()
-        own.checkpoint()
-        own.close()
+        try:
+            own.checkpoint()
+        except TransientError:
+            return False
+        finally:
+            own.close()
+        return True
 
     tables = {model.name: link_table(run, model, states, beside, last) for model in gold}
     left = [model for model in gold if tables[model.name] is None]
@@ -118,11 +124,11 @@ def _write_tables(
             tables[left[0].name] = write_table(run, left[0], states, beside, last)
         else:
             with ThreadPoolExecutor(max_workers=3) as pool:
-                beside_them = [] if run.in_a_row else [pool.submit(checkpoint)]
+                beside_them = [] if run.in_a_row else [pool.submit(checkpointed)]
                 entries = pool.map(one, left)
                 tables |= {model.name: entry for model, entry in zip(left, entries, strict=True)}
-                for done in beside_them:
-                    done.result()
+            if not all(done.result() for done in beside_them):
+                run.database.checkpoint()
     return {name.partition(".")[2]: entry for name, entry in tables.items() if entry is not None}
 
 

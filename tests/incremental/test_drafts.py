@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.errors import TransientError
 from pipeline.steps import draft, publish
+from pipeline.warehouse.database import Database
 from tests.conftest import Shop
 from tests.incremental.little import drop, little_shop
 from tests.incremental.test_deletes_and_parts import AT
@@ -99,3 +100,28 @@ def test_where_no_folder_can_be_made_the_publication_fails_and_the_tables_are_bu
     result = shop.run()
     assert {task.task: task.status for task in result.tasks}["publish gold"] == "failed"
     assert shop.warehouse("SELECT count(*) FROM gold.fact_orders") == [(7,)] and published(shop) == ["000001"]
+
+
+def test_a_checkpoint_that_the_engine_refuses_while_tables_are_written_is_made_after_them(
+    shop: Shop, written: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused, really = list[str](), Database.checkpoint
+
+    def checkpoint(self: Database) -> None:
+        if refused:
+            return really(self)
+        other = self.connection.cursor()
+        other.execute("BEGIN; CREATE TABLE ledger.under_way (n INTEGER)")
+        try:
+            return really(self)
+        except TransientError as error:
+            refused.append(error.what)
+            raise
+        finally:
+            other.execute("ROLLBACK")
+
+    monkeypatch.setattr(Database, "checkpoint", checkpoint)
+    done = shop.run()
+    assert "write transactions" in refused[0] and done.version == "000002"
+    assert [task.attempts for task in done.tasks if task.task == "publish gold"] == [1]
+    assert len(written) == len(set(written))
