@@ -125,7 +125,7 @@ def test_s6_a_model_that_fails_on_a_value_does_not_say_which(mails: Shop, wrong:
     result = mails.run()
     said = [str(result), said_by(mails, "history", "--json"), str(mails.warehouse("SELECT error FROM ledger.tasks"))]
     assert result.status == "failed" and "the value is not shown" in str(result.tasks)
-    assert hits(said) == [] and "22000" not in "".join(said)
+    assert hits(said) == [] and not re.search(r"(?<![\d.])22000(?!\d)", "".join(said))  # a task may well take 0.022000 s
 
 
 @pytest.mark.parametrize(
