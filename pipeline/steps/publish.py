@@ -98,7 +98,7 @@ def _write_tables(
     """The manifest entry of each table; two are written at a time, for one alone leaves half the cores idle.
 
     Beside them the warehouse is checkpointed, after the schema changes of all builds (duckdb#22124); after them where
-    the engine would not, as it does at times while a large table is read.
+    the engine would not: a commit holds its lock until the reads that began before it have ended (duckdb#19937).
     """
 
     last_batch = latest_batch(run.database) if run.draft.early else 0
