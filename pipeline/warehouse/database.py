@@ -175,9 +175,19 @@ class Database:
                 other.execute(f"SET memory_limit = '{limit}'")
             other.close()
 
-    def checkpoint(self) -> None:
-        """Write everything to the file: after each schema change (DESIGN.md, duckdb#22124)."""
-        self.run("CHECKPOINT")
+    def checkpoint(self) -> bool:
+        """Write everything to the file: after each schema change (DESIGN.md, duckdb#22124). Returns whether it was done.
+
+        It is not while somebody writes, or reads what stood before the last commit (duckdb#19937): a later one does it.
+        """
+        with translated(str(self.path)):
+            try:
+                self._connection.execute("CHECKPOINT")
+            except duckdb.TransactionException as error:
+                if "other write transactions" not in str(error):
+                    raise
+                return False
+        return True
 
     def columns(self, layer: str, table: str) -> dict[str, str]:
         """Column -> type of a table, which must be there. (duckdb_columns() looks at every table there is.)"""

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from pipeline.clock import Clock
 from pipeline.errors import TransientError
+from pipeline.runner import execute, open_warehouse
+from pipeline.situation import Order
 from pipeline.steps import draft, publish
 from pipeline.warehouse.database import Database
 from tests.conftest import Shop
@@ -105,23 +108,31 @@ def test_where_no_folder_can_be_made_the_publication_fails_and_the_tables_are_bu
 def test_a_checkpoint_that_the_engine_refuses_while_tables_are_written_is_made_after_them(
     shop: Shop, written: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refused, really = list[str](), Database.checkpoint
+    made, really = list[bool](), Database.checkpoint
 
-    def checkpoint(self: Database) -> None:
-        if refused:
-            return really(self)
+    def checkpoint(self: Database) -> bool:
         other = self.connection.cursor()
-        other.execute("BEGIN; CREATE TABLE ledger.under_way (n INTEGER)")
-        try:
-            return really(self)
-        except TransientError as error:
-            refused.append(error.what)
-            raise
-        finally:
-            other.execute("ROLLBACK")
+        if not made:
+            other.execute("BEGIN; CREATE TABLE ledger.under_way (n INTEGER)")
+        made.append(really(self))
+        other.close()
+        return made[-1]
 
     monkeypatch.setattr(Database, "checkpoint", checkpoint)
-    done = shop.run()
-    assert "write transactions" in refused[0] and done.version == "000002"
-    assert [task.attempts for task in done.tasks if task.task == "publish gold"] == [1]
+    assert shop.run().version == "000002" and made == [False, True]
     assert len(written) == len(set(written))
+
+
+def test_who_reads_the_warehouse_for_long_holds_up_no_publication(shop: Shop) -> None:
+    project, clock = shop.project(), Clock()
+    database = open_warehouse(project, clock)
+    reader = database.another()
+    reader.connection.execute("BEGIN")
+    assert reader.value("SELECT count(*) FROM silver.orders") == 6
+    done = execute(project, database, Order(), clock=clock)
+    assert (done.status, done.version) == ("succeeded", "000002") and {task.attempts for task in done.tasks} == {1}
+    assert reader.value("SELECT count(*) FROM silver.orders") == 6 and shop.ask("SELECT count(*) FROM fact_orders") == [(7,)]
+    assert not database.checkpoint()
+    reader.connection.execute("COMMIT")
+    assert database.checkpoint()
+    database.close()
