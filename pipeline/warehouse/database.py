@@ -11,9 +11,10 @@ from typing import Any
 
 import duckdb
 
-from pipeline.errors import GoldfeedError, PermanentError, TransientError, UsageError, WarehouseBusy, first_line
+from pipeline.errors import GoldfeedError, PermanentError, UsageError, WarehouseBusy, first_line
 from pipeline.settings import Settings, bytes_of
 from pipeline.sql import quoted
+from pipeline.warehouse.engine import REBUILD, translated
 from pipeline.warehouse.masks import install, key_id, token_key
 
 MINIMUM = (2, 0, 0)
@@ -238,9 +239,6 @@ def files_state(path: Path) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
-_REBUILD = "move it and its .wal away and type `goldfeed run --from-archive` to rebuild it from archive/"
-
-
 def open_database(settings: Settings, *, read_only: bool = False) -> Database:
     """Open the warehouse file, creating it if need be.
 
@@ -266,7 +264,7 @@ def open_database(settings: Settings, *, read_only: bool = False) -> Database:
         raise PermanentError(
             "the warehouse file cannot be opened",
             where=str(path),
-            do=_REBUILD,
+            do=REBUILD,
         ) from error
     _measure(connection)
     try:
@@ -310,42 +308,3 @@ def _check_engine() -> None:
             f"DuckDB {duckdb.__version__} is older than 2.0.0 and can leave the file unopenable after a crash",
             do="type `make setup` to install the pinned version",
         )
-
-
-_PASSING = (
-    duckdb.OutOfMemoryException,
-    duckdb.InterruptException,
-    duckdb.TransactionException,
-    duckdb.FatalException,
-)
-_OF_VALUES = (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputException)
-
-
-@contextmanager
-def translated(where: str) -> Iterator[None]:
-    """Turn an engine error into ours: transient where trying again can help."""
-    try:
-        yield
-    except duckdb.Error as error:
-        raise _ours(error, where) from error
-
-
-def _ours(error: duckdb.Error, where: str) -> GoldfeedError:
-    text = first_line(error)
-    if "corrupt" in text.lower() or "checksum" in text.lower():
-        return PermanentError("the warehouse file is damaged", where=where, do=_REBUILD)
-    if isinstance(error, duckdb.IOException):
-        if "lock" in text.lower():
-            return WarehouseBusy(
-                "another process holds the warehouse", where=where, do="wait until it ends, or stop it"
-            )
-        return TransientError(text, where=where, do="check the disk, then run again")
-    if isinstance(error, _PASSING):
-        return TransientError(text, where=where, do="free memory or disk, then run again")
-    return PermanentError(without_values(text) if isinstance(error, _OF_VALUES) else text, where=where)
-
-
-def without_values(text: str) -> str:
-    """A message about a value, without the value: it may be personal data, and messages go into logs."""
-    text = re.sub(r"with value .* can't be", "with value '' cannot be", text, flags=re.S)
-    return re.sub(r"""['"\[].*['"\]]|['"\[].*$""", "(the value is not shown)", text, flags=re.S)

@@ -20,7 +20,8 @@ from pipeline.commands.ways import show_lineage
 from pipeline.errors import PermanentError, UsageError
 from pipeline.project.project import load_project
 from pipeline.runner import open_warehouse
-from pipeline.warehouse.database import Database, open_database, without_values
+from pipeline.warehouse.database import Database, open_database
+from pipeline.warehouse.engine import without_values
 from tests.conftest import ROOT, SAME_KEY, Shop, token
 from tests.integration.test_metrics import exporter_of
 

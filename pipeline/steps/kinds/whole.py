@@ -28,7 +28,8 @@ from pipeline.steps.kinds.common import (
     unknown_member,
     with_keys,
 )
-from pipeline.warehouse.database import Database, Row, without_values
+from pipeline.warehouse.database import Database, Row
+from pipeline.warehouse.engine import without_values
 from pipeline.warehouse.ledger import TableState
 from pipeline.warehouse.quarantine import set_aside_rows
 
