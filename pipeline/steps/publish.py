@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import datetime, timedelta
 from itertools import takewhile
 from pathlib import Path
@@ -108,11 +109,8 @@ def _write_tables(
         return early if early is not None else write_one(run, model, states, beside)
 
     def checkpointed() -> bool:
-        own = run.database.another()
-        try:
+        with closing(run.database.another(bare=True)) as own:
             return own.checkpoint()
-        finally:
-            own.close()
 
     tables = {model.name: link_table(run, model, states, beside, last) for model in gold}
     left = [model for model in gold if tables[model.name] is None]
