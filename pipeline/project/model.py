@@ -21,6 +21,7 @@ from pipeline.project.yamlfile import checked, read_yaml
 Kind = Literal["upsert", "append", "incremental", "scd2", "full", "view"]
 _HEADER = re.compile(r"\A\s*/\*\s*---[^\n]*\n(?P<yaml>.*?)\n?\s*---\s*\*/", re.S)
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+_NUMBERED = ("full", "incremental", "scd2")  # kinds that give surrogate keys
 
 
 class Measure(BaseModel):
@@ -41,7 +42,8 @@ class Header(BaseModel):
     description: str = Field(description="One sentence for the people who read the table")
     kind: Kind = Field("full", description="How the table is kept: upsert, append, incremental, scd2, full, view")
     key: Texts = Field(
-        default_factory=list, description="The columns that name one row; the table is kept in this order"
+        default_factory=list,
+        description="The columns that name one row; the table is kept in their order, or in that of its surrogate_key",
     )
     latest_by: Texts = Field(
         default_factory=list,
@@ -80,10 +82,17 @@ class Header(BaseModel):
             raise ValueError("the kind scd2 needs valid_from, the column with the time a version began")
         if self.surrogate_key and not self.key:
             raise ValueError("a surrogate_key needs a key")
+        if self.surrogate_key and self.kind not in _NUMBERED:
+            raise ValueError(f"the kind {self.kind} gives no surrogate_key; {', '.join(_NUMBERED)} do")
         for name in (*self.rules, *filter(None, [self.surrogate_key])):
             if not _NAME.fullmatch(name):
                 raise ValueError(f"the name {name!r} must be lower_case letters, digits and _")
         return self
+
+    @property
+    def order(self) -> list[str]:
+        """The columns in whose order the table is kept and published; empty without a key."""
+        return [self.surrogate_key] if self.surrogate_key else self.key
 
     @property
     def has_unknown_member(self) -> bool:
@@ -221,6 +230,8 @@ def _read_python(path: Path) -> Model:
             where=f"{path}:{function.lineno}",
             do="see docs/models.md",
         )
+    if header.surrogate_key:
+        raise ProjectError("a Polars model gives no surrogate_key", where=f"{path}:2", do="leave it out")
     code = ast.dump(ast.Module(body=tree.body[1:], type_ignores=[]))
     return Model(
         name=_named(path),

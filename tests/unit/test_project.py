@@ -54,6 +54,17 @@ def test_a_kind_that_needs_a_key_says_so(shop: Shop, kind: str) -> None:
     assert f"totals.sql:2: the kind {kind} needs a key" in says(shop) or "needs a key" in says(shop)
 
 
+def test_a_kind_that_gives_no_surrogate_key_says_which_do(shop: Shop) -> None:
+    shop.write("sql/silver/orders.sql", SILVER_ORDERS.replace("key: [order_id]", "key: [order_id]\nsurrogate_key: order_key"))
+    assert "the kind upsert gives no surrogate_key; full, incremental, scd2 do" in says(shop)
+
+
+def test_a_polars_model_with_a_surrogate_key_is_refused(shop: Shop) -> None:
+    header = "description: x\nkey: [status]\nsurrogate_key: status_key"
+    shop.write("sql/gold/counts.py", f'"""x\n---\n{header}\n---\n"""\ndef model(totals):\n    return totals\n')
+    assert re.search(r"counts\.py:2: a Polars model gives no surrogate_key; leave it out", says(shop))
+
+
 def test_a_wrong_key_in_a_header_is_named_with_its_line(shop: Shop) -> None:
     shop.write("sql/silver/orders.sql", SILVER_ORDERS.replace("rules:", "ruels:"))
     assert re.search(r"orders\.sql:5: there is no key 'ruels' here; did you mean 'rules'\?", says(shop))

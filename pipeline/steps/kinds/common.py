@@ -200,8 +200,7 @@ def replace_rows(run: Run, model: Model, key: list[str], stale: str, fresh: str)
     Both hold every row of the keys they hold at all. What went and what came is left in temp.removed and temp.added.
     """
     database = run.database
-    database.run(f"CREATE OR REPLACE TEMP TABLE removed AS SELECT * FROM {stale} EXCEPT ALL SELECT * FROM {fresh}")
-    database.run(f"CREATE OR REPLACE TEMP TABLE added AS SELECT * FROM {fresh} EXCEPT ALL SELECT * FROM {stale}")
+    net_rows(database, fresh, stale)
     names = columns_list(key)
     database.run(
         f"CREATE OR REPLACE TEMP TABLE differing AS SELECT {names} FROM {REMOVED} UNION SELECT {names} FROM {ADDED}"
@@ -217,6 +216,24 @@ def replace_rows(run: Run, model: Model, key: list[str], stale: str, fresh: str)
     return differing
 
 
+def net_rows(database: Database, fresh: str, stale: str) -> None:
+    """Leave the rows that `stale` alone has in temp.removed, those that `fresh` alone has in temp.added, each as often as that.
+
+    In one pass over both: EXCEPT ALL, once for each, takes twice the time.
+    """
+    columns = columns_list(database.columns_of(fresh))
+    database.run(
+        f"CREATE OR REPLACE TEMP TABLE net AS SELECT {columns}, CAST(sum(_side) AS BIGINT) AS _net FROM ("
+        f"SELECT *, 1 AS _side FROM {fresh} UNION ALL SELECT *, -1 AS _side FROM {stale}"
+        f") GROUP BY {columns} HAVING sum(_side) <> 0"
+    )
+    for table, sign in ((REMOVED, "-"), (ADDED, "")):
+        times = f"unnest(range({sign}_net))"  # a row that is there twice counts twice
+        database.run(
+            f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {columns} FROM (SELECT *, {times} FROM temp.net WHERE {sign}_net > 0)"
+        )
+
+
 def sorted_by_key(model: Model) -> str:
     """ORDER BY for storing a table in key order (MERGE and page by key are quicker so: DESIGN.md)."""
-    return f" ORDER BY {columns_list(model.header.key)}" if model.header.key else ""
+    return f" ORDER BY {columns_list(model.header.order)}" if model.header.key else ""

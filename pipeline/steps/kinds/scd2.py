@@ -15,6 +15,7 @@ from pipeline.steps.kinds.common import (
     check_balance,
     count,
     give_keys,
+    identity,
     newest_first,
     rank_files,
     replace_rows,
@@ -85,7 +86,8 @@ def _touched(run: Run, model: Model, watermark: int) -> tuple[bool, bool, int]:
         query = with_keys(model, "temp.versions")
     database.run(f"CREATE OR REPLACE TEMP TABLE fresh AS {query}")
     database.run(f"CREATE OR REPLACE TEMP TABLE stale AS SELECT n.* FROM {target(model)} n{only}")
-    differing = replace_rows(run, model, key, "temp.stale", "temp.fresh")
+    version = [model.header.surrogate_key] if model.header.surrogate_key else identity(model)
+    differing = replace_rows(run, model, version, "temp.stale", "temp.fresh")
     return differing > 0, True, count(database, "temp.added")
 
 

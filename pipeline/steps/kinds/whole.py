@@ -21,6 +21,7 @@ from pipeline.steps.kinds.common import (
     check_balance,
     count,
     give_keys,
+    net_rows,
     reasons,
     same_key,
     sorted_by_key,
@@ -106,7 +107,7 @@ def _write_differing(run: Run, model: Model, state: TableState, query: str) -> C
         elif _same_rows(database, target(model), "temp.rebuilt"):
             return _nothing(database, rows)
         else:
-            found = Compared(True, _differ(run, model, state, list(held)), rows)
+            found = Compared(True, _differ(run, model, state), rows)
         if found.known and _patch(run, model, state):
             return found._replace(rows=count(database, target(model)))
         _write_whole(run, model, "SELECT * FROM temp.rebuilt")
@@ -127,22 +128,11 @@ def _nothing(database: Database, rows: int) -> Compared:
     return Compared(False, True, rows)
 
 
-def _differ(run: Run, model: Model, state: TableState, names: list[str]) -> bool:
+def _differ(run: Run, model: Model, state: TableState) -> bool:
     """Leave the rows that went in temp.removed, those that came in temp.added. False where nobody gains by knowing."""
     if not (run.project.graph.watched(model.name) or state.kept > REWRITTEN):
         return False
-    database, columns = run.database, columns_list(names)
-    database.run(
-        f"CREATE OR REPLACE TEMP TABLE net AS SELECT {columns}, CAST(sum(_side) AS BIGINT) AS _net FROM ("
-        f"SELECT *, 1 AS _side FROM temp.rebuilt UNION ALL SELECT *, -1 AS _side FROM {target(model)}"
-        f") GROUP BY {columns} HAVING sum(_side) <> 0"
-    )
-    for table, sign in ((REMOVED, "-"), (ADDED, "")):
-        times = f"unnest(range({sign}_net))"  # a row that is there twice counts twice
-        database.run(
-            f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {columns} FROM (SELECT *, {times} FROM temp.net WHERE {sign}_net > 0)"
-        )
-    database.run("DROP TABLE temp.net")
+    net_rows(run.database, "temp.rebuilt", target(model))
     return True
 
 
@@ -242,7 +232,7 @@ def _run_function(model: Model, inputs: list[Path], result: Path) -> None:
     function = _function(model)
     try:
         frame = function(*(polars.scan_parquet(path) for path in inputs))
-        frame.sink_parquet(result)
+        frame.sink_parquet(result, compression="lz4")  # read once, at once
     except Exception as error:  # the user's code may raise anything
         raise PermanentError(
             f"its function failed: {type(error).__name__}: {_said(error)}",
