@@ -18,6 +18,7 @@ NAMES = (
     "evolve.after_alter",
     "build.before_commit",
     "build.after_commit",
+    "publish.after_columns",
     "publish.after_parquet",
     "publish.before_rename",
     "publish.after_rename",

@@ -76,7 +76,7 @@ SETTINGS = (
     Setting("threads", str(os.cpu_count() or 2), "Threads DuckDB uses (default: the cores)", _count),
     Setting("settle_seconds", "1", "A file must be unchanged this long before it is taken", _seconds),
     Setting("keep_versions", "10", "Published versions kept for readers and rollback", _count),
-    Setting("parts_above", "1000000", "A published table with more rows is cut into parts, by its key", _count),
+    Setting("parts_above", "300000", "A published table with more rows is cut into parts, by its key", _count),
     Setting("part_rows", "150000", "Rows of such a part, about; only parts with changes are written anew", _count),
     Setting("full_check_hours", "24", "A contract looks at all rows again after so many hours, else at changed ones", _hours),
     Setting("check_whole_below", "100000", "A table of up to so many rows is checked whole, unless a query of its contract has `${var.changed}`", _count),

@@ -59,8 +59,8 @@ def write_early(run: Run, model: Model) -> None:
 
 
 def write_one(run: Run, model: Model, states: dict[str, TableState], beside: Path) -> Entry:
-    """Write a table on a connection of its own."""
-    own = replace(run, database=run.database.another())
+    """Write a table on a connection of its own; only a view may call masking functions, which take a while to make."""
+    own = replace(run, database=run.database.another(bare=model.header.kind != "view"))
     try:
         with own.database.in_order():
             return write_table(own, model, states, beside, run.last)

@@ -34,7 +34,7 @@ DROPS: list[dict[str, str]] = [
         "orders_2.csv": 'order_id,customer_id,status,amount,updated_at\n4,c,paid,x,2024-01-01\n5,"c,paid,5.00,2024-01-01\n6,c,paid,6.00,2024-01-01\n',
     },
     {
-        "orders_3.csv": "order_id,customer_id,status,amount,updated_at,extra\n2,c,shipped,2.50,2024-01-02,e\n7,c,paid,7.00,2024-01-02,e\n",
+        "orders_3.csv": "order_id,customer_id,status,amount,updated_at,extra\n1,c,shipped,1.50,2024-01-02,e\n2,c,shipped,2.50,2024-01-02,e\n7,c,paid,7.00,2024-01-02,e\n",
         "again/orders_1.csv": "order_id,customer_id,status,amount,updated_at\n1,c,paid,1.00,2024-01-01\n2,c,created,2.00,2024-01-01\n3,c,lost,3,2024-01-01\n",
         "orders_bad.csv": "<html>",
     },
@@ -44,7 +44,7 @@ TABLES = ("bronze.orders", "silver.orders", "silver.versions", "gold.totals", "g
 
 def small(folder: Path, name: str) -> Shop:
     shop = tiny(folder / "shop", folder / name)
-    shop.write("goldfeed.yml", "name: tiny\nsettings:\n  keep_versions: 2\n")
+    shop.write("goldfeed.yml", "name: tiny\nsettings:\n  keep_versions: 2\n  parts_above: 2\n  part_rows: 1\n")
     shop.write("sql/silver/versions.sql", VERSIONS)
     shop.write("sql/gold/dim_orders.sql", DIM)
     return shop
