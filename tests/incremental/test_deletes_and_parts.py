@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
+from pipeline.published import manifest_hash
 from pipeline.runner import Order
 from tests.conftest import Shop
 from tests.incremental.little import drop, little_shop, write_model
@@ -244,8 +246,6 @@ def test_a_part_that_has_grown_is_cut_and_the_manifest_names_every_file(in_parts
     assert len(parts(in_parts, "000002")) >= 8
     table = in_parts.cli_json("query", "SELECT count(*) AS n, count(DISTINCT order_id) AS d FROM fact_orders")
     assert table == [{"n": 400, "d": 400}]
-    import json
-
     manifest = json.loads((in_parts.home / "published/000002/manifest.json").read_text())["tables"]["fact_orders"]
     assert sum(file["rows"] for file in manifest["files"]) == manifest["rows"] == 400
     assert manifest["files"][0]["from"] is None and manifest["files"][-1]["to"] is None
@@ -278,6 +278,21 @@ def test_versions_that_end_are_published_with_their_new_columns_and_the_old_ones
     rows = "SELECT * FROM {}dim_customers ORDER BY customer_key"
     assert shop.ask(rows.format("")) == shop.warehouse(rows.format("gold."))
     assert shop.ask("SELECT city, is_current, count(*) FROM dim_customers WHERE customer_key > 0 GROUP BY ALL ORDER BY ALL") == [("Oslo", True, 6), ("Rome", False, 6)]
+
+
+def test_parts_of_a_version_made_before_they_were_cut_by_surrogate_keys_are_cut_anew(tmp_path: Path) -> None:
+    shop = moved(tmp_path)
+    path = shop.home / "published/000001/manifest.json"
+    manifest = json.loads(path.read_text())
+    for table in manifest["tables"].values():
+        del table["cut_by"]
+    path.write_text(json.dumps({**manifest, "sha256": manifest_hash({**manifest})}))
+    drop(shop, "orders", 2, [f"1,a,open,2024-02-01,{AT.format(9)},"])
+    shop.run()
+    rows = "SELECT * FROM {}dim_customers ORDER BY customer_key"
+    assert shop.ask(rows.format("")) == shop.warehouse(rows.format("gold."))
+    tables = json.loads((shop.home / "published/000002/manifest.json").read_text())["tables"]
+    assert tables["dim_customers"]["cut_by"] == "customer_key"
 
 
 def test_a_bit_that_flipped_in_a_part_is_not_carried_over_into_the_next_version(tmp_path: Path) -> None:
