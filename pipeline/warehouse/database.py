@@ -106,6 +106,10 @@ class Database:
         found = self.rows(statement, values)
         return found[0][0] if found else None
 
+    def made(self, statement: str, values: Sequence[Any] = ()) -> int:
+        """Execute a CREATE TABLE ... AS; the rows of the table."""
+        return int(self.value(statement, values))
+
     def described(self, statement: str, values: Sequence[Any] = ()) -> tuple[list[str], list[str], list[Row]]:
         """Column names, their types and all rows of a query."""
         with translated(str(self.path)):

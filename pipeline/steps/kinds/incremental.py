@@ -83,12 +83,14 @@ def _changes(run: Run, model: Model, found: Narrowing, seen: Versions, now: Vers
 def _show_change(database: Database, name: str, change: Change, used: list[str]) -> int:
     """Make temporary relations of an input's changed rows, as far as the SQL looks at them. Returns how many."""
     came, went = quoted(came_name(name)), quoted(went_name(name))
-    for table, rows in zip((came, went), net_change(change, used), strict=True):
-        database.run(f"CREATE OR REPLACE TEMP TABLE {table} AS {rows}")
+    rows = [
+        database.made(f"CREATE OR REPLACE TEMP TABLE {table} AS {select}")
+        for table, select in zip((came, went), net_change(change, used), strict=True)
+    ]
     database.run(
         f"CREATE OR REPLACE TEMP VIEW {quoted(changed_name(name))} AS FROM temp.{came} UNION ALL FROM temp.{went}"
     )
-    return count(database, f"temp.{came}") + count(database, f"temp.{went}")
+    return sum(rows)
 
 
 def _find_touched(run: Run, model: Model, state: TableState, found: Narrowing, changes: Mapping[str, Change]) -> int:
@@ -123,12 +125,11 @@ def _show_ever(database: Database, name: str, change: Change | None) -> None:
 def _replace_touched(run: Run, model: Model, state: TableState, found: Narrowing) -> Built:
     database, key = run.database, found.by
     only = f"SEMI JOIN temp.{TOUCHED} k ON {same_key(key, 'n', 'k')}"
-    database.run(f"CREATE OR REPLACE TEMP TABLE fresh AS SELECT n.* FROM ({found.narrowed}) n {only}")
+    computed = database.made(f"CREATE OR REPLACE TEMP TABLE fresh AS SELECT n.* FROM ({found.narrowed}) n {only}")
     if model.header.surrogate_key:
         give_keys(run, model, "temp.fresh")
         database.run(f"CREATE OR REPLACE TEMP TABLE fresh AS {with_keys(model, 'temp.fresh')}")
     database.run(f"CREATE OR REPLACE TEMP TABLE stale AS SELECT n.* FROM {target(model)} n {only}")
-    computed = count(database, "temp.fresh")
     differing = replace_rows(run, model, key, "temp.stale", "temp.fresh")
     kept = count(database, target(model)) - (1 if model.header.has_unknown_member else 0)
     state = replace(state, rows_in=kept, kept=kept, superseded=0, quarantined=0)

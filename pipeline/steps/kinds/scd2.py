@@ -61,8 +61,7 @@ def build_scd2(run: Run, model: Model, state: TableState, fresh: bool) -> Built:
 
 def _whole(run: Run, model: Model, state: TableState) -> tuple[bool, bool, int]:
     """(whether rows are said to have changed, whether it is known which, versions written)"""
-    run.database.run(f"CREATE OR REPLACE TEMP TABLE versions AS {_versions(run, model, '')}", [0])
-    kept = count(run.database, "temp.versions")
+    kept = run.database.made(f"CREATE OR REPLACE TEMP TABLE versions AS {_versions(run, model, '')}", [0])
     known = store(run, model, "temp.versions", state).known
     run.database.run("DROP TABLE temp.versions")
     return True, known, kept

@@ -78,7 +78,7 @@ def _written(run: Run, model: Model, state: TableState, query: str) -> Built:
 def _write_whole(run: Run, model: Model, query: str) -> int:
     """Write the rows of a query as the table. Returns how many."""
     ordered = f"SELECT * FROM ({query}){sorted_by_key(model)}"
-    return int(run.database.value(f"CREATE OR REPLACE TABLE {target(model)} AS {ordered}"))
+    return run.database.made(f"CREATE OR REPLACE TABLE {target(model)} AS {ordered}")
 
 
 def write_whole(run: Run, model: Model, state: TableState, query: str) -> Compared:
@@ -100,7 +100,7 @@ def _write_few(run: Run, model: Model, query: str) -> Compared:
 def _write_differing(run: Run, model: Model, state: TableState, query: str) -> Compared:
     database = run.database
     held = database.columns_of(target(model))
-    rows = int(database.value(f"CREATE OR REPLACE TEMP TABLE rebuilt AS SELECT * FROM ({query})"))
+    rows = database.made(f"CREATE OR REPLACE TEMP TABLE rebuilt AS SELECT * FROM ({query})")
     try:
         if database.columns_of("temp.rebuilt") != held:
             found = Compared(True, False, rows)
@@ -171,7 +171,7 @@ def _same_rows(database: Database, one: str, other: str) -> bool:
 def _through_rules(run: Run, model: Model, state: TableState, query: str) -> Built:
     database = run.database
     rule = broken_rule(model, keys=model.header.surrogate_key is not None)
-    rows_in = int(database.value(f"CREATE OR REPLACE TEMP TABLE whole AS SELECT *, {rule} AS _broken FROM ({query})"))
+    rows_in = database.made(f"CREATE OR REPLACE TEMP TABLE whole AS SELECT *, {rule} AS _broken FROM ({query})")
     database.run(
         f"CREATE OR REPLACE TEMP TABLE aside AS SELECT {reasons(model, '_broken')} AS reason, "
         f"CAST(to_json({WHOLE_ROW}) AS VARCHAR) AS raw FROM temp.whole AS w, LATERAL (SELECT w.* EXCLUDE (_broken)) AS {WHOLE_ROW} "
