@@ -160,7 +160,7 @@ def _rewrite_columns(run: Run, model: Model, part: Part, old: Path, path: Path) 
         database.run(f"COPY (SELECT {columns} FROM {source} ORDER BY {order}) TO {literal(str(narrow))} ({_format(run, part)})", values)
         failpoint("publish.after_columns")
         splice(old, narrow, path, keys=keys)
-    except ValueError:
+    except (ValueError, LookupError):  # the second: a footer that lacks what is looked for
         path.unlink(missing_ok=True)
         return False
     finally:

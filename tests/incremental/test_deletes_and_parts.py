@@ -240,6 +240,16 @@ def test_a_row_that_comes_late_is_put_into_its_part_beside_those_that_come_behin
     assert [row[0] for row in in_parts.ask("SELECT order_id FROM fact_orders")][-4:] == ["198", "198x", "199", "777"]
 
 
+def test_rows_without_a_key_stay_in_the_last_part_whatever_comes_behind(in_parts: Shop) -> None:
+    in_parts.environ |= {"GOLDFEED_PARTS_ABOVE": "30000", "GOLDFEED_PART_ROWS": "20000"}
+    many = "SELECT CASE WHEN n.i > 3 THEN n.i END AS number FROM generate_series(1, 60000) AS n (i)"  # smaller ones are written anew
+    in_parts.write("sql/gold/loose.sql", f"/* ---\ndescription: x\nkey: [number]\n--- */\n{many} UNION ALL SELECT 60001 + CAST(order_id AS BIGINT) FROM gold.fact_orders\n")
+    in_parts.run()
+    numbered(in_parts, 200, 210, 2)
+    assert in_parts.run().status == "succeeded"
+    assert in_parts.ask("SELECT count(*), count(number), count(DISTINCT number) FROM loose") == [(60210, 60207, 60207)]
+
+
 def test_a_part_that_has_grown_is_cut_and_the_manifest_names_every_file(in_parts: Shop) -> None:
     numbered(in_parts, 200, 400, 2)
     in_parts.run()
