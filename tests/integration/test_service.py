@@ -218,7 +218,11 @@ def test_a_port_that_is_taken_is_named(shop: Shop) -> None:
     assert done.returncode == 2 and "cannot be had" in done.stderr and "set GOLDFEED_HTTP_PORT" in done.stderr
 
 
-@pytest.mark.parametrize("place", [name for name in NAMES if name.startswith(("ingest.", "build.", "publish.", "run."))])
+PLACES = [name for name in NAMES if name.startswith(("ingest.", "build.", "publish.", "run."))]
+PLACES.remove("publish.after_columns")  # columns of a version before, and this is the first
+
+
+@pytest.mark.parametrize("place", PLACES)
 def test_k6_stopped_at_any_step_the_next_start_goes_on(shop: Shop, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     shop.write("goldfeed.yml", "name: tiny\nflows:\n  tiny: {schedule: '0 2 * * *'}\n")
     hands = Hands()
