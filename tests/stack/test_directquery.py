@@ -164,7 +164,7 @@ def test_who_is_in_no_role_sees_nothing_and_a_reader_no_clear_personal_data(stac
     with stack.connect("stranger") as stranger, pytest.raises(psycopg.errors.InsufficientPrivilege):
         stranger.execute("SELECT * FROM gold.fact_orders")
     with stack.connect("anna") as reader:
-        ((email,),) = reader.execute("SELECT email FROM gold.dim_customers WHERE email IS NOT NULL LIMIT 1").fetchall()
+        ((email,),) = reader.execute("SELECT email FROM gold.dim_customers WHERE customer_key > 0 LIMIT 1").fetchall()
         assert "*" in email
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             reader.execute("DELETE FROM gold.fact_orders")
