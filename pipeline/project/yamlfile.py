@@ -93,7 +93,8 @@ def _problem(kind: type[BaseModel], error: Any) -> str:
         return f"there is no key {key!r} here"
     if error["type"] == "missing":
         return f"the key {key!r} is missing"
-    return f"{key}: {error['msg'].removeprefix('Value error, ')}" if key else str(error["msg"])
+    said = str(error["msg"]).removeprefix("Value error, ")
+    return f"{key}: {said}" if key else said
 
 
 def _advice(kind: type[BaseModel], error: Any) -> str:
