@@ -57,9 +57,10 @@ def parts_of(
 ) -> list[Part]:
     """The parts of a table, cut anew where they have grown. `before`: its entry in the manifest of the last version."""
     parts, seen = _parts_before(run, model, last, before), (last["tables"].get(model.name, 0) if last else 0)
-    if parts and state.version == seen + 1:
-        parts = _with_new_end(run, model, state, parts)
-    touched = _touched(run, model, state, seen, parts) if parts else None
+    one = changes_since(run.database, model.name, seen, state.version) if parts and state.version == seen + 1 else None
+    if one is not None:
+        parts = _with_new_end(run, model, one, parts)
+    touched = _touched(run, model, state, seen, one, parts) if parts else None
     if touched is None:
         return _cut(run, model, Part(None, None), state.kept)
     found: list[Part] = []
@@ -93,12 +94,11 @@ def _parts_before(run: Run, model: Model, last: dict[str, Any] | None, before: d
     return [Part(low, high, file) for low, high, file in ends]
 
 
-def _with_new_end(run: Run, model: Model, state: TableState, parts: list[Part]) -> list[Part]:
+def _with_new_end(run: Run, model: Model, change: Change, parts: list[Part]) -> list[Part]:
     """A part of their own for the rows that have come behind the last one, if that is full: they are few, and it is not."""
     *others, end = parts
-    change = changes_since(run.database, model.name, state.version - 1, state.version)
     full = end.before is not None and end.before["rows"] >= run.project.settings.part_rows
-    if change is None or not full or _has_blanks(run, model):
+    if not full or _has_blanks(run, model):
         return parts
     order, first = columns_list(model.header.order), quoted(model.header.order[0])
     went = change.removed or f"{change.added} LIMIT 0"
@@ -113,15 +113,16 @@ def _with_new_end(run: Run, model: Model, state: TableState, parts: list[Part]) 
     return [*others, replace(end, high=begin, before={**(end.before or {}), "to": str(begin)}), Part(begin, None)]
 
 
-def _touched(run: Run, model: Model, state: TableState, seen: int, parts: list[Part]) -> dict[int, Columns | None] | None:
+def _touched(
+    run: Run, model: Model, state: TableState, seen: int, one: Change | None, parts: list[Part]
+) -> dict[int, Columns | None] | None:
     """The numbers of the parts in which a row has changed since version `seen`; None if that is not known.
 
-    To each the columns that have changed, None if rows came or went as well.
+    To each the columns that have changed, None if rows came or went as well. `one`: the change, if there was only one.
     """
     database = run.database
-    change = changes_since(database, model.name, seen, state.version) if state.version == seen + 1 else None
-    if change is not None and change.removed is not None:
-        return _touched_columns(run, model, change, parts)
+    if one is not None and one.removed is not None:
+        return _touched_columns(run, model, one, parts)
     keys = touched_keys(database, model.name, seen, state.version, [model.header.order[0]])
     if keys is None:
         return None
