@@ -1,4 +1,7 @@
-"""Flows that met an error that may pass: run again when there is room on the disk again, or a while later."""
+"""Flows that met an error that may pass: run again when there is room on the disk again, or a while later.
+
+Room that was made between the error and the end of the run is not seen as such: the first wait is a short one.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from pathlib import Path
 
 from pipeline.results import RunResult
 
-_WAITS = (60.0, 300.0, 900.0)  # seconds until it is tried again although nothing is known to have changed
+_WAITS = (15.0, 60.0, 300.0, 900.0)  # seconds until it is tried again although nothing is known to have changed
 _ROOM = 8_000_000  # bytes more than at the failure: somebody has made room
 _SOON = 5.0  # seconds in which the engine gives back what the failed run took
 
