@@ -13,11 +13,17 @@ columns:
   day_of_week:  1 Monday to 7 Sunday
   is_weekend:   Saturday or Sunday
 --- */
+-- the first and the last of a table sorted, not min() and max(): these read it from end to end once a row has changed
 WITH bounds AS (
     SELECT
-        least(min(o.ordered_at), (SELECT min(p.paid_at) FROM silver.payments AS p)) AS first_time,
-        greatest(max(o.ordered_at), (SELECT max(p.paid_at) FROM silver.payments AS p)) AS last_time
-    FROM silver.orders AS o
+        least(
+            (SELECT o.ordered_at FROM silver.orders AS o ORDER BY o.ordered_at LIMIT 1),
+            (SELECT p.paid_at FROM silver.payments AS p ORDER BY p.paid_at NULLS LAST LIMIT 1)
+        ) AS first_time,
+        greatest(
+            (SELECT o.ordered_at FROM silver.orders AS o ORDER BY o.ordered_at DESC LIMIT 1),
+            (SELECT p.paid_at FROM silver.payments AS p ORDER BY p.paid_at DESC NULLS LAST LIMIT 1)
+        ) AS last_time
 ),
 
 days AS (

@@ -19,8 +19,9 @@ SELECT
     count(*) AS orders,
     CAST(coalesce(sum(x.total_amount) FILTER (WHERE x.status <> 'canceled'), 0) AS DECIMAL(18, 2)) AS revenue
 FROM silver.orders AS o
-INNER JOIN silver.first_orders AS f ON f.customer_id = o.customer_id
-INNER JOIN gold.fact_orders AS x ON x.order_id = o.order_id
+-- no order is before the first one: the condition shows it, and a new customer has the orders since looked at, not all
+INNER JOIN silver.first_orders AS f ON f.customer_id = o.customer_id AND o.order_date >= f.first_date
+INNER JOIN gold.fact_orders AS x ON x.order_id = o.order_id AND x.order_date = o.order_date
 GROUP BY
     o.customer_id,
     f.cohort_month,

@@ -25,8 +25,9 @@ WITH days AS (
         count(DISTINCT o.customer_id) FILTER (WHERE f.first_date = x.order_date) AS new_customers,
         count(DISTINCT o.customer_id) FILTER (WHERE f.first_date < x.order_date) AS returning_customers
     FROM gold.fact_orders AS x
-    INNER JOIN silver.orders AS o ON o.order_id = x.order_id
-    LEFT JOIN silver.first_orders AS f ON f.customer_id = o.customer_id
+    INNER JOIN silver.orders AS o ON o.order_id = x.order_id AND o.order_date = x.order_date
+    -- always so; a new customer then has the orders since the first one looked at, not all
+    LEFT JOIN silver.first_orders AS f ON f.customer_id = o.customer_id AND o.order_date >= f.first_date
     GROUP BY x.order_date
 ),
 

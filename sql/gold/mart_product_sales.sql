@@ -11,13 +11,12 @@ columns:
 --- */
 SELECT
     coalesce(p.product_id, 'unknown') AS product_id,
-    d.month,
+    CAST(date_trunc('month', i.order_date) AS DATE) AS month,
     count(DISTINCT i.order_id) AS orders,
     CAST(sum(i.quantity) AS BIGINT) AS quantity,
     CAST(sum(i.line_amount) AS DECIMAL(18, 2)) AS revenue
 FROM gold.fact_order_items AS i
-INNER JOIN gold.fact_orders AS o ON o.order_id = i.order_id
+INNER JOIN gold.fact_orders AS o ON o.order_id = i.order_id AND o.order_date = i.order_date
 INNER JOIN gold.dim_products AS p ON p.product_key = i.product_key
-INNER JOIN gold.dim_date AS d ON d.date = i.order_date
 WHERE o.status <> 'canceled'
-GROUP BY coalesce(p.product_id, 'unknown'), d.month
+GROUP BY coalesce(p.product_id, 'unknown'), CAST(date_trunc('month', i.order_date) AS DATE)

@@ -10,6 +10,7 @@ columns:
   customer_id: Who ordered
   status:      created, paid, shipped, delivered or canceled
   ordered_at:  When the order was placed (UTC)
+  order_date:  Its day, by which the tables by day and month find the orders of theirs
   updated_at:  When the shop last changed it (UTC)
 --- */
 SELECT
@@ -17,5 +18,6 @@ SELECT
     trim(customer_id) AS customer_id,
     lower(trim(status)) AS status,
     ordered_at,
+    CAST(ordered_at AS DATE) AS order_date,
     updated_at
 FROM bronze.orders
