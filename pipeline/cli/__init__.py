@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
+import threading
 
 import typer
 
@@ -19,6 +21,7 @@ __all__ = [
     "main",
     "people",
     "powerbi",
+    "program",
     "proofs",
     "quality",
     "rows",
@@ -26,6 +29,30 @@ __all__ = [
     "ways",
     "word",
 ]
+
+
+def program() -> None:
+    """The process `goldfeed`: run the command and end."""
+    try:
+        main()
+    except SystemExit as ended:
+        _leave_at_once(ended.code or 0)
+        raise
+
+
+def _leave_at_once(code: str | int) -> None:
+    """End the process without taking it apart, as mypy does: to free the objects of a run takes 0.1 s, a fifth of one that
+    finds nothing new. Returns where it must be done in order: somebody still works, or what is left to say cannot be said.
+    """
+    at_work = [thread for thread in threading.enumerate() if not thread.daemon and thread is not threading.main_thread()]
+    if at_work or not isinstance(code, int):
+        return
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        return
+    os._exit(code)
 
 
 def main() -> None:

@@ -12,9 +12,11 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from apscheduler.triggers.cron import CronTrigger
+if TYPE_CHECKING:
+    from apscheduler.triggers.cron import CronTrigger
 
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _FIELDS = ("minute", "hour", "day", "month", "day_of_week")
@@ -26,6 +28,21 @@ _NICKNAMES = {
     "@monthly": "0 0 1 * *",
     "@yearly": "0 0 1 1 *",
 }
+_PLAIN = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))  # the numbers of each field
+
+
+def check_cron(cron: str) -> None:
+    """Raise ValueError with a sentence for what is no cron expression.
+
+    Plain numbers and stars need no look by APScheduler, which brings asyncio: 35 ms of each command.
+    """
+    fields = cron.split()
+    if len(fields) != 5 or not all(_is_plain(text, *ends) for text, ends in zip(fields, _PLAIN, strict=True)):
+        trigger_of(cron)
+
+
+def _is_plain(field: str, low: int, high: int) -> bool:
+    return field == "*" or (field.isascii() and field.isdigit() and len(field) <= 2 and low <= int(field) <= high)
 
 
 @lru_cache(maxsize=1024)
@@ -34,6 +51,8 @@ def trigger_of(cron: str) -> CronTrigger:
 
     Sunday is 0 or 7, as in cron (APScheduler's own from_crontab takes 0 for Monday).
     """
+    from apscheduler.triggers.cron import CronTrigger
+
     fields = _NICKNAMES.get(cron.strip().lower(), cron).split()
     if len(fields) != 5:
         raise ValueError(f"{cron!r} is no cron expression: it takes minute, hour, day, month and day of the week")

@@ -44,9 +44,9 @@ class FlowFile(BaseModel):
     @classmethod
     def _is_cron(cls, value: str | None) -> str | None:
         if value is not None:
-            from pipeline.project.almanac import trigger_of
+            from pipeline.project.almanac import check_cron
 
-            trigger_of(value)
+            check_cron(value)
         return value
 
     @field_validator("time_zone")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from pipeline.project.almanac import trigger_of
+from pipeline.project.almanac import check_cron
 from pipeline.project.duration import Duration, zone_of
 
 
@@ -32,7 +32,7 @@ class RetentionFile(BaseModel):
     @field_validator("schedule")
     @classmethod
     def _is_cron(cls, value: str) -> str:
-        trigger_of(value)
+        check_cron(value)
         return value
 
     @field_validator("time_zone")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipeline.project.almanac import due_after, trigger_of
+from pipeline.project.almanac import check_cron, due_after, trigger_of
 from pipeline.project.duration import seconds_of
 from pipeline.project.flow import Flow, FlowFile
 from pipeline.terms import missed
@@ -67,8 +70,23 @@ def test_month_ends_leap_days_and_sundays(cron: str, first: list[str]) -> None:
 
 @pytest.mark.parametrize("cron", ["", "1 2 3", "61 * * * *", "* 25 * * *", "* * * * mon-xyz", "* * * * 5-1", "a b c d e"])
 def test_what_is_no_cron_is_refused(cron: str) -> None:
-    with pytest.raises(ValueError, match=r"is no cron expression|wrong way round"):
-        trigger_of(cron)
+    for look in (trigger_of, check_cron):
+        with pytest.raises(ValueError, match=r"is no cron expression|wrong way round"):
+            look(cron)
+
+
+@given(st.lists(st.one_of(st.just("*"), st.integers(0, 70).map(str), st.sampled_from(["*/5", "1-3", "mon", "٣", "007"])), min_size=5, max_size=5))
+def test_what_is_plain_is_refused_without_a_look_exactly_where_the_trigger_refuses_it(fields: list[str]) -> None:
+    cron = " ".join(fields)
+
+    def refuses(look: Callable[[str], object]) -> bool:
+        try:
+            look(cron)
+        except ValueError:
+            return True
+        return False
+
+    assert refuses(check_cron) == refuses(trigger_of)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("5s", 5), ("10m", 600), ("2h", 7200), ("1.5d", 129600)])
