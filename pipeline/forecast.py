@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pipeline.errors import NotNarrowable
 from pipeline.planner import PlannedTask
 from pipeline.project.graph import ROW_KINDS
-from pipeline.project.keys import narrowing
 from pipeline.project.model import Model
+from pipeline.project.narrowings import narrowing
 from pipeline.project.project import Project
 from pipeline.steps.kinds.incremental import not_incremental, table_columns
 from pipeline.warehouse.database import Database

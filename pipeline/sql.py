@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 WHOLE_ROW = '"a whole row"'  # an alias for hash() and to_json(): of a shorter name a table may have a column, which is then meant
+PLACE = '"the place of a row"'  # a column beside those of a table, for the same reason of such a name
 CHECKSUM = f"count(*), sum(hash({WHOLE_ROW})), bit_xor(hash({WHOLE_ROW}))"  # of a relation with that alias, in whatever order its rows are
 
 

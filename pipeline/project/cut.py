@@ -64,7 +64,8 @@ def _only_touched(source: exp.Expr, alias: str, over: Mapping[str, exp.Expr]) ->
     rows = exp.select(exp.Column(this=exp.Star(), table=exp.to_identifier(alias, quoted=True))).from_(source)
     rows = rows.join(keys, on=exp.and_(*on), join_type="semi")
     for key, value in over.items():
-        if (began := _truncated(value)) is not None:
+        began = value if isinstance(value, exp.Column) else _truncated(value)
+        if began is not None:
             rows = rows.where(exp.GTE(this=began.copy(), expression=least(key)))
     return rows.subquery(alias)
 
@@ -75,7 +76,10 @@ def least_name(key: str) -> str:
 
 
 def least(key: str) -> exp.Expr:
-    """It, in SQL: the engine knows it when it plans, and skips what lies before."""
+    """It, in SQL: the engine knows it when it plans, and skips what lies before.
+
+    A join alone tells it as much only while it runs, and not where it packs strings before they are joined.
+    """
     return exp.func("getvariable", exp.Literal.string(least_name(key)), dialect="duckdb")
 
 

@@ -15,7 +15,6 @@ from typing import Any
 
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
-from sqlglot.optimizer.qualify import qualify
 
 from pipeline.errors import NotNarrowable
 from pipeline.project.cut import narrowed_to, without_idle_ctes
@@ -40,9 +39,11 @@ class Narrowing:
     with the reason. `narrowed`: the model's SELECT for the keys in the table
     `touched`. `whole`: inputs that it reads from end to end all the same.
     `used`: the columns of each input that the SQL names; a change of others changes nothing.
+    `never_null`: those of `by` that the SQL keeps from being NULL, so that a touched NULL is the key of no row.
     """
 
     by: list[str] = field(default_factory=list)
+    never_null: list[str] = field(default_factory=list)
     touches: dict[str, list[str]] = field(default_factory=dict)
     since: dict[str, list[str]] = field(default_factory=dict)
     blind: dict[str, str] = field(default_factory=dict)
@@ -51,43 +52,21 @@ class Narrowing:
     used: dict[str, list[str]] = field(default_factory=dict)
 
 
-_known: dict[tuple[object, ...], Narrowing | NotNarrowable] = {}
-_KNOWN = 1000  # models remembered by a process that goes on and on
-
-
-def narrowing(model: Model, columns: Columns) -> Narrowing:
-    """Read what the SQL of a model shows; raises NotNarrowable when it is nothing at all.
-
-    Takes 10 to 30 ms, so a process does it once for a model and the columns of its inputs.
-    """
-    tables = sorted((name, tuple(kinds.items())) for name, kinds in columns.items())
-    place = (model.name, model.fingerprint, tuple(tables))
-    if place not in _known:
-        if len(_known) >= _KNOWN:
-            _known.clear()
-        try:
-            _known[place] = _read(model, columns)
-        except NotNarrowable as error:
-            _known[place] = error
-    found = _known[place]
-    if isinstance(found, NotNarrowable):
-        raise NotNarrowable(found.what, where=found.where, do=found.do)
-    return found
-
-
-def _read(model: Model, columns: Columns) -> Narrowing:
+def read_narrowing(model: Model, columns: Columns) -> Narrowing:
+    """Read what the SQL of a model shows; raises NotNarrowable when it is nothing at all. Takes 10 to 30 ms: see narrowings.py."""
     assert model.select is not None
     query = _qualified(model.select, columns)
     _check_steady(query)
     _check_lineage(query)
     found = Narrowing(_by(query, model.header.key), used=_used(query))
+    found.never_null = _never_null(query, found.by)
     for touch in touches_of(query, {}, found.by):
         if touch.reason:
             found.blind.setdefault(touch.table, touch.reason)
         elif touch.select is not None:
             found.touches.setdefault(touch.table, []).append(touch.select.sql("duckdb"))
             if touch.since:
-                found.since.setdefault(touch.table, []).append(touch.since)
+                found.since.setdefault(touch.table, []).extend(touch.since)
     for table in _read_aside(query):
         found.blind.setdefault(table, "a sub-query inside an expression reads it")
     if set(model.inputs) <= set(found.blind):
@@ -112,6 +91,21 @@ def _used(query: exp.Query) -> dict[str, list[str]]:
     }
 
 
+def _never_null(query: exp.Query, names: list[str]) -> list[str]:
+    """The output columns of which a WHERE says IS NOT NULL."""
+    where = query.args.get("where") if isinstance(query, exp.Select) else None
+    if where is None:
+        return []
+    conditions = where.this.flatten() if isinstance(where.this, exp.And) else [where.this]
+    kept = [part.this.this for part in conditions if isinstance(part, exp.Not) and _is_null(part.this)]
+    outputs = {value.alias_or_name: value.unalias() for value in query.selects}
+    return [name for name in names if outputs.get(name) in kept]
+
+
+def _is_null(part: exp.Expr) -> bool:
+    return isinstance(part, exp.Is) and isinstance(part.expression, exp.Null)
+
+
 def _by(query: exp.Query, key: list[str]) -> list[str]:
     """The whole key, or those columns of it by which the changes of most inputs can be followed."""
 
@@ -126,6 +120,8 @@ def _by(query: exp.Query, key: list[str]) -> list[str]:
 
 
 def _qualified(select: exp.Query, columns: Columns) -> exp.Query:
+    from sqlglot.optimizer.qualify import qualify  # 20 ms, and mostly what it would show is known
+
     schema: dict[str, Any] = {}
     for name, kinds in columns.items():
         layer, _, table = name.partition(".")

@@ -52,7 +52,9 @@ def audit(
     if not records:
         return None
     mark = fingerprint(path) if path is not None else ""
-    return record_audit(run.database, run.run_id, table, version, mark, records, run.now)
+    last = run.audits.load(run.database).of(table)
+    again = last is not None and last.run_id == run.run_id
+    return record_audit(run.database, run.run_id, table, version, mark, records, run.now, again=again)
 
 
 def changed_is_enough(run: Run, table: str, contract: Contract, rows: int, changed: Changed) -> bool:

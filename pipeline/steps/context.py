@@ -14,6 +14,7 @@ from pipeline.clock import Clock
 from pipeline.project.project import Project
 from pipeline.results import TaskResult
 from pipeline.warehouse.audits import Audits
+from pipeline.warehouse.changes import Changes
 from pipeline.warehouse.database import Database
 from pipeline.warehouse.ledger import Known
 from pipeline.warehouse.quarantine import Numbers
@@ -128,6 +129,8 @@ class Run:
     policy: Policy = field(default_factory=Policy)
     stop: Event = field(default_factory=Event)
     began: float = 0.0
+    changes: Changes = field(default_factory=Changes)
+    shapes: dict[tuple[str, int], dict[str, str]] = field(default_factory=dict)  # column -> type of a version of a table
     last: dict[str, Any] | None = None  # the last publication, as last_publication() gave it before the run
     in_a_row: bool = False
     hear: Callable[[int, TaskResult], None] = lambda run_id, task: None

@@ -10,11 +10,19 @@ from typing import Any
 from pipeline.project.model import Model
 from pipeline.sql import columns_list, quoted, table_name
 from pipeline.steps.context import Run
-from pipeline.warehouse.changes import Change, changes_since, touched_keys
+from pipeline.warehouse.changes import Change, touched_keys
 from pipeline.warehouse.ledger import TableState
 
 _SAMPLE = 50_000  # rows looked at to cut a table into parts of like size
 Columns = frozenset[str]
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """What has become of a part's rows: the columns that have changed, None if rows came or went; and how many more they are, if that is known."""
+
+    columns: Columns | None
+    more: int | None = None
 
 
 @dataclass(frozen=True)
@@ -57,22 +65,29 @@ def parts_of(
 ) -> list[Part]:
     """The parts of a table, cut anew where they have grown. `before`: its entry in the manifest of the last version."""
     parts, seen = _parts_before(run, model, last, before), (last["tables"].get(model.name, 0) if last else 0)
-    one = changes_since(run.database, model.name, seen, state.version) if parts and state.version == seen + 1 else None
+    change = run.changes.since(run.database, model.name, seen, state.version) if parts else None
+    one = change if state.version == seen + 1 else None
     if one is not None:
         parts = _with_new_end(run, model, one, parts)
-    touched = _touched(run, model, state, seen, one, parts) if parts else None
+    touched = _touched(run, model, change, one, parts) if change else None
     if touched is None:
         return _cut(run, model, Part(None, None), state.kept)
     found: list[Part] = []
     for number, part in enumerate(parts):
-        changed = touched.get(number, frozenset())
-        if changed is not None and part.before is not None:
-            found.append(replace(part, changed=changed))
-            continue
-        where, values = within(run, model, part)
-        rows = int(run.database.value(f"SELECT count(*) FROM {table_name(model.name)} WHERE {where}", values))
-        found += _cut(run, model, replace(part, before=None), rows)
+        moved = touched.get(number, _Moved(frozenset(), 0))
+        if moved.columns is not None and part.before is not None:
+            found.append(replace(part, changed=moved.columns))
+        else:
+            found += _cut(run, model, replace(part, before=None), _rows_now(run, model, part, moved))
     return found
+
+
+def _rows_now(run: Run, model: Model, part: Part, moved: _Moved) -> int:
+    """How many rows a part has: those of before and what has come, or else counted."""
+    if part.before is not None and moved.more is not None:
+        return int(part.before["rows"]) + moved.more
+    where, values = within(run, model, part)
+    return int(run.database.value(f"SELECT count(*) FROM {table_name(model.name)} WHERE {where}", values))
 
 
 def _cut_by(entry: dict[str, Any]) -> str:
@@ -89,9 +104,19 @@ def _parts_before(run: Run, model: Model, last: dict[str, Any] | None, before: d
         return []
     kind = columns[model.header.order[0]]
     texts = [text for file in before["files"] for text in (file["from"], file["to"])]  # at once: there may be hundreds
-    bounds = run.database.value(f"SELECT CAST(CAST(? AS VARCHAR[]) AS {kind}[])", [texts])
+    bounds = _values(run, kind, texts)
     ends = zip(bounds[::2], bounds[1::2], before["files"], strict=True)
     return [Part(low, high, file) for low, high, file in ends]
+
+
+def _values(run: Run, kind: str, texts: Sequence[str | None]) -> Sequence[Any]:
+    """Texts as values of a type. The engine takes 4 ms for a list of any length, so that what is plain is not asked."""
+    if kind == "VARCHAR":
+        return texts
+    if kind in ("INTEGER", "BIGINT"):
+        return [None if text is None else int(text) for text in texts]
+    found: Sequence[Any] = run.database.value(f"SELECT CAST(CAST(? AS VARCHAR[]) AS {kind}[])", [texts])
+    return found
 
 
 def _with_new_end(run: Run, model: Model, change: Change, parts: list[Part]) -> list[Part]:
@@ -114,20 +139,15 @@ def _with_new_end(run: Run, model: Model, change: Change, parts: list[Part]) -> 
 
 
 def _touched(
-    run: Run, model: Model, state: TableState, seen: int, one: Change | None, parts: list[Part]
-) -> dict[int, Columns | None] | None:
-    """The numbers of the parts in which a row has changed since version `seen`; None if that is not known.
-
-    To each the columns that have changed, None if rows came or went as well. `one`: the change, if there was only one.
-    """
+    run: Run, model: Model, change: Change, one: Change | None, parts: list[Part]
+) -> dict[int, _Moved]:
+    """The numbers of the parts in which a row has changed. `one`: the change, if there was only one."""
     database = run.database
     if one is not None and one.removed is not None:
         return _touched_columns(run, model, one, parts)
-    keys = touched_keys(database, model.name, seen, state.version, [model.header.order[0]])
-    if keys is None:
-        return None
+    keys = touched_keys(change, [model.header.order[0]])
     place, highs = _place(quoted(model.header.order[0]), parts)
-    return {int(row[0]): None for row in database.rows(f"SELECT DISTINCT {place} FROM ({keys})", highs)}
+    return {int(row[0]): _Moved(None) for row in database.rows(f"SELECT DISTINCT {place} FROM ({keys})", highs)}
 
 
 def _place(key: str, parts: list[Part]) -> tuple[str, list[Any]]:
@@ -136,7 +156,7 @@ def _place(key: str, parts: list[Part]) -> tuple[str, list[Any]]:
     return f"CASE {cases} ELSE {len(parts) - 1} END", [part.high for part in parts[:-1]]
 
 
-def _touched_columns(run: Run, model: Model, change: Change, parts: list[Part]) -> dict[int, Columns | None]:
+def _touched_columns(run: Run, model: Model, change: Change, parts: list[Part]) -> dict[int, _Moved]:
     """As `_touched`, for one change set: what came is laid beside what went under the same key."""
     order = model.header.order
     names = [name for name in run.database.columns_of(table_name(model.name)) if name not in order]
@@ -144,12 +164,15 @@ def _touched_columns(run: Run, model: Model, change: Change, parts: list[Part]) 
     place, highs = _place(f"coalesce(came.{first}, went.{first})", parts)
     same = " AND ".join(f"came.{quoted(name)} = went.{quoted(name)}" for name in order)
     differ = [f"bool_or(came.{quoted(name)} IS DISTINCT FROM went.{quoted(name)})" for name in names]
+    alone = [f"count(*) FILTER ({side}.{first} IS NULL)" for side in ("went", "came")]
     found = run.database.rows(
-        f"SELECT {place} AS place, bool_or(came.{first} IS NULL OR went.{first} IS NULL), {', '.join(differ) or 'false'} "
+        f"SELECT {place} AS place, {', '.join(alone)}, {', '.join(differ) or 'false'} "
         f"FROM ({change.added}) came FULL JOIN ({change.removed}) went ON {same} GROUP BY place",
         highs,
     )
-    return {int(row[0]): None if row[1] else _where_true(names, row[2:]) for row in found}
+    return {
+        int(row[0]): _Moved(None if row[1] or row[2] else _where_true(names, row[3:]), row[1] - row[2]) for row in found
+    }
 
 
 def _where_true(names: Sequence[str], said: Sequence[Any]) -> Columns | None:

@@ -10,7 +10,7 @@ from pipeline.steps.context import Run
 from pipeline.warehouse.audits import FAILED, CheckRecord, add_checks
 from pipeline.warehouse.database import Database
 
-_COUNTED = 1_000_000  # rows above which only the rows and the newest time are looked at, so that a day costs the day
+_COUNTED = 500_000  # rows above which only the rows and the newest time are looked at, so that a day costs the day
 _TOLD_APART = 250_000  # rows above which values are not told apart
 _RUNS = 14  # runs of a table before anything about it can be usual
 _NUMBERS = ("INTEGER", "BIGINT", "SMALLINT", "TINYINT", "HUGEINT", "DOUBLE", "FLOAT", "DECIMAL")
@@ -48,7 +48,9 @@ def _measures(run: Run, columns: dict[str, str], rows: int, source: str) -> Iter
         if kind in ("TIMESTAMP", "DATE"):
             newest = f"max({name}) FILTER (isfinite({name}))"
             if rows > _COUNTED:
-                newest = f"(SELECT max({name}) FROM (FROM {source}) WHERE {name} < {kind} 'infinity' AND {name} > {kind} '-infinity')"
+                # as max(), which reads a table with rows changed since the last checkpoint from end to end (24 ms for 6,000,000; this 2)
+                finite = f"{name} < {kind} 'infinity' AND {name} > {kind} '-infinity'"
+                newest = f"(SELECT {name} FROM (FROM {source}) WHERE {finite} ORDER BY {name} DESC LIMIT 1)"
             yield "age", column, f"({now} - epoch({newest})) / 3600"
         if rows > _COUNTED:
             continue

@@ -10,6 +10,7 @@ from contextlib import closing
 from datetime import datetime, timedelta
 from itertools import takewhile
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from pipeline import __version__
@@ -45,6 +46,8 @@ from pipeline.warehouse.ledger import (
     record_publication,
     table_states,
 )
+
+_ASKED_AGAIN = 0.01  # seconds until a checkpoint that was refused is asked for again
 
 
 def publish(run: Run) -> StepResult:
@@ -98,10 +101,11 @@ def _write_tables(
 ) -> dict[str, Any]:
     """The manifest entry of each table; two are written at a time, for one alone leaves half the cores idle.
 
-    Beside them the warehouse is checkpointed, after the schema changes of all builds (duckdb#22124); after them where a
-    table that was written early was still being read. Whoever reads longer holds up nothing: the next one does it.
+    Beside them the warehouse is checkpointed, after the schema changes of all builds (duckdb#22124). It is refused while
+    a statement is under way that began before the last commit, and asked for again until the tables are written. Whoever
+    reads longer holds up nothing: the next one does it.
     """
-
+    written = Event()
     last_batch = latest_batch(run.database) if run.draft.early else 0
 
     def one(model: Model) -> dict[str, Any]:
@@ -110,7 +114,10 @@ def _write_tables(
 
     def checkpointed() -> bool:
         with closing(run.database.another(bare=True)) as own:
-            return own.checkpoint()
+            while not own.checkpoint():
+                if written.wait(_ASKED_AGAIN):
+                    return False
+        return True
 
     tables = {model.name: link_table(run, model, states, beside, last) for model in gold}
     left = [model for model in gold if tables[model.name] is None]
@@ -120,8 +127,11 @@ def _write_tables(
         else:
             with ThreadPoolExecutor(max_workers=3) as pool:
                 beside_them = [] if run.in_a_row else [pool.submit(checkpointed)]
-                entries = pool.map(one, left)
-                tables |= {model.name: entry for model, entry in zip(left, entries, strict=True)}
+                try:
+                    entries = pool.map(one, left)
+                    tables |= {model.name: entry for model, entry in zip(left, entries, strict=True)}
+                finally:
+                    written.set()
             if not all(done.result() for done in beside_them):
                 run.database.checkpoint()
     return {name.partition(".")[2]: entry for name, entry in tables.items() if entry is not None}

@@ -85,13 +85,18 @@ def record_audit(
     contract: str,
     checks: Sequence[CheckRecord],
     now: datetime,
+    *,
+    again: bool = True,
 ) -> Audit:
-    """Keep what an audit found; in the transaction that wrote the table, where there is one."""
+    """Keep what an audit found; in the transaction that wrote the table, where there is one.
+
+    `again`: the run may have audited the table before.
+    """
     errors = tuple(check.sentence(table) for check in checks if check.outcome == FAILED and check.severity == "error")
     whole = all(check.looked_at == "all" for check in checks)
     warned = any(check.outcome == FAILED for check in checks)
     outcome = FAILED if errors else "warned" if warned else PASSED
-    for name in ("checks", "audits"):
+    for name in ("checks", "audits") if again else ():
         database.run(f"DELETE FROM ledger.{name} WHERE run_id = ? AND table_name = ?", [run_id, table])
     add_checks(database, run_id, table, checks, now)
     seconds = sum(check.seconds for check in checks)

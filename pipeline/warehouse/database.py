@@ -107,7 +107,7 @@ class Database:
         return found[0][0] if found else None
 
     def made(self, statement: str, values: Sequence[Any] = ()) -> int:
-        """Execute a CREATE TABLE ... AS; the rows of the table."""
+        """Execute a CREATE TABLE ... AS or a COPY ... TO; the rows of the table or file."""
         return int(self.value(statement, values))
 
     def described(self, statement: str, values: Sequence[Any] = ()) -> tuple[list[str], list[str], list[Row]]:

@@ -63,8 +63,20 @@ MODELS = {
     "gold/products": (
         "kind: incremental\nkey: [product_id, month]",
         "SELECT i.product_id, date_trunc('month', i.day) AS month, count(DISTINCT i.order_id) AS orders, CAST(sum(i.amount) AS DECIMAL(18, 2)) AS amount "
-        "FROM gold.fact_items AS i JOIN gold.fact_orders AS o ON o.order_id = i.order_id "
+        "FROM gold.fact_items AS i JOIN gold.fact_orders AS o ON o.order_id = i.order_id AND o.day = i.day "
         "WHERE o.status <> 'lost' AND i.product_id IS NOT NULL GROUP BY i.product_id, date_trunc('month', i.day)",
+    ),
+    "gold/months": (  # two tables of one day, and a range that says only what is so anyway
+        "kind: incremental\nkey: [month, customer_id]",
+        "SELECT o.customer_id, f.first_day, date_trunc('month', x.day) AS month, count(*) AS orders FROM silver.orders AS o "
+        "JOIN silver.first_days AS f ON f.customer_id = o.customer_id AND o.day >= f.first_day "
+        "JOIN gold.fact_orders AS x ON x.order_id = o.order_id AND x.day = o.day "
+        "GROUP BY o.customer_id, f.first_day, date_trunc('month', x.day)",
+    ),
+    "gold/buyers": (  # the unknown customer's lines change too, and are nobody's
+        "kind: incremental\nkey: [customer_id]",
+        "SELECT c.customer_id, count(*) AS items, max(i.day) AS last_day FROM gold.fact_items AS i "
+        "JOIN gold.dim_customers AS c ON c.customer_key = i.customer_key WHERE c.customer_id IS NOT NULL GROUP BY c.customer_id",
     ),
     "gold/cities": (
         "kind: incremental\nkey: [city]\nsurrogate_key: city_key",

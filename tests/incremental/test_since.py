@@ -55,7 +55,7 @@ def test_of_a_full_table_only_the_rows_that_differ_are_written_and_published(tmp
         "/* ---\ndescription: x\nkey: [order_id]\n--- */\nSELECT r.i AS order_id, coalesce(o.status, 'none') AS status "
         "FROM (SELECT unnest(range(60000)) AS i) AS r LEFT JOIN silver.orders AS o ON o.order_id = CAST(r.i AS VARCHAR)\n",
     )
-    for name in ("days", "products", "shares", "summary"):
+    for name in ("days", "products", "months", "shares", "summary"):
         (shop.folder / f"sql/gold/{name}.sql").unlink()
     drop(shop, "orders", 1, [f"7,a,open,2024-02-01,{AT.format(1)},"])
     shop.run()

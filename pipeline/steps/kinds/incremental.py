@@ -4,30 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from pipeline.errors import NotNarrowable
 from pipeline.project.cut import TOUCHED, least_name
-from pipeline.project.keys import Narrowing, narrowing
+from pipeline.project.keys import Narrowing
 from pipeline.project.model import Model
-from pipeline.project.touches import came_name, changed_name, ever_name, went_name
-from pipeline.sql import quoted, table_name
+from pipeline.project.narrowings import narrowing
+from pipeline.project.touch import came_name, changed_name, ever_name, went_name
+from pipeline.sql import literal, quoted, table_name
 from pipeline.steps.context import Run
 from pipeline.steps.kinds.common import (
     Built,
     check_balance,
     count,
     give_keys,
+    held_rows,
     replace_rows,
     same_key,
     target,
     with_keys,
 )
 from pipeline.steps.kinds.whole import build_full
-from pipeline.warehouse.changes import Change, changes_since, net_change
+from pipeline.warehouse.changes import Change, net_change, of_sign
 from pipeline.warehouse.database import Database
 from pipeline.warehouse.ledger import TableState
 
 Versions = Mapping[str, int]
+_LARGE = 100_000  # rows of an input from which on it is read beside a full run what a model's SQL shows
 
 
 def build_incremental(run: Run, model: Model, state: TableState, fresh: bool, seen: Versions, now: Versions) -> Built:
@@ -36,9 +40,12 @@ def build_incremental(run: Run, model: Model, state: TableState, fresh: bool, se
     `seen` and `now`: {input: version} of the last build and of this one.
     """
     if fresh or not state.version:
-        return build_full(run, model, state)
+        built = build_full(run, model, state)
+        if _is_large(run, model) and not not_incremental(model):  # or the first day would have to
+            run.draft.writer.submit(narrowing, model, _shapes(run, model), _folder(run))
+        return built
     try:
-        found = narrowing(model, table_columns(run.database, model))
+        found = _narrowing(run, model)
         changes = _changes(run, model, found, seen, now)
         if not _find_touched(run, model, state, found, changes):
             return Built(state, 0, 0, 0, 0, False)
@@ -46,6 +53,37 @@ def build_incremental(run: Run, model: Model, state: TableState, fresh: bool, se
         built = build_full(run, model, state)
         return replace(built, note=f"{model.name} was rebuilt whole: {error.what}")
     return _replace_touched(run, model, state, found)
+
+
+def _narrowing(run: Run, model: Model) -> Narrowing:
+    """What the SQL shows. Raises NotNarrowable when it, or the header, shows nothing."""
+    reason = not_incremental(model)
+    if reason:
+        raise NotNarrowable(reason)
+    return narrowing(model, _shapes(run, model), _folder(run))
+
+
+def _is_large(run: Run, model: Model) -> bool:
+    """Whether an input has so many rows that nobody will want them read whole again."""
+    states = run.known.states if run.known else {}
+    return any(states[name].kept > _LARGE for name in model.inputs if name in states)
+
+
+def _folder(run: Run) -> Path:
+    """Where it is kept what models show."""
+    return run.project.settings.scratch / "narrowed"
+
+
+def _shapes(run: Run, model: Model) -> dict[str, dict[str, str]]:
+    """As `table_columns`, each table asked once in a run for each version of it."""
+    states = run.known.states if run.known else {}
+    found = {}
+    for name in model.inputs:
+        place = name, states[name].version if name in states else 0
+        if place not in run.shapes:
+            run.shapes[place] = run.database.columns_of(table_name(name))
+        found[name] = run.shapes[place]
+    return found
 
 
 def table_columns(database: Database, model: Model) -> dict[str, dict[str, str]]:
@@ -62,14 +100,11 @@ def not_incremental(model: Model) -> str | None:
 
 def _changes(run: Run, model: Model, found: Narrowing, seen: Versions, now: Versions) -> dict[str, Change]:
     """The change of each input that has one. Raises NotNarrowable when one is unknown or touches nobody knows what."""
-    reason = not_incremental(model)
-    if reason:
-        raise NotNarrowable(reason)
     changes = {}
     for name in model.inputs:
         if now[name] == seen.get(name):
             continue
-        change = changes_since(run.database, name, seen.get(name, 0), now[name])
+        change = run.changes.since(run.database, name, seen.get(name, 0), now[name])
         if change is None:
             raise NotNarrowable(f"{name} was itself rebuilt whole")
         if not change.count or not _show_change(run.database, name, change, found.used.get(name, [])):
@@ -82,10 +117,12 @@ def _changes(run: Run, model: Model, found: Narrowing, seen: Versions, now: Vers
 
 def _show_change(database: Database, name: str, change: Change, used: list[str]) -> int:
     """Make temporary relations of an input's changed rows, as far as the SQL looks at them. Returns how many."""
-    came, went = quoted(came_name(name)), quoted(went_name(name))
+    came, went, net = quoted(came_name(name)), quoted(went_name(name)), "temp.net_change"
+    if not database.made(f"CREATE OR REPLACE TEMP TABLE {net} AS {net_change(change, used)}"):
+        return 0
     rows = [
-        database.made(f"CREATE OR REPLACE TEMP TABLE {table} AS {select}")
-        for table, select in zip((came, went), net_change(change, used), strict=True)
+        database.made(f"CREATE OR REPLACE TEMP TABLE {table} AS {of_sign(net, sign)}")
+        for table, sign in ((came, ""), (went, "-"))
     ]
     database.run(
         f"CREATE OR REPLACE TEMP VIEW {quoted(changed_name(name))} AS FROM temp.{came} UNION ALL FROM temp.{went}"
@@ -103,17 +140,26 @@ def _find_touched(run: Run, model: Model, state: TableState, found: Narrowing, c
     selects = [select for name in changes for select in found.touches.get(name, [])]
     if not selects:
         return 0
-    database.run(f"CREATE OR REPLACE TEMP TABLE {TOUCHED} AS {' UNION '.join(f'({select})' for select in selects)}")
-    blank = " OR ".join(f"{quoted(name)} IS NULL" for name in found.by)
-    touched, blanks = database.rows(f"SELECT count(*), count(*) FILTER ({blank}) FROM temp.{TOUCHED}")[0]
-    if blanks:
+    touched = _make_touched(database, found, selects)
+    blank = " OR ".join(f"{quoted(name)} IS NULL" for name in found.by if name not in found.never_null)
+    if blank and database.value(f"SELECT EXISTS (FROM temp.{TOUCHED} WHERE {blank})"):
         raise NotNarrowable("a touched key is NULL")
     for name in found.by:
-        least = f"SELECT min({quoted(name)}) FROM temp.{TOUCHED}"
-        database.run(f"SET VARIABLE {quoted(least_name(name))} = ({least})")
+        if literal(least_name(name)) in found.narrowed:
+            least = f"SELECT min({quoted(name)}) FROM temp.{TOUCHED}"
+            database.run(f"SET VARIABLE {quoted(least_name(name))} = ({least})")
     if found.by == model.header.key and touched > 1000 and touched * 2 > state.kept:
         raise NotNarrowable("most of its keys are touched")
-    return int(touched)
+    return touched
+
+
+def _make_touched(database: Database, found: Narrowing, selects: list[str]) -> int:
+    """Make the temporary table, without the NULLs that are the key of no row. Returns its rows."""
+    rows = " UNION ".join(f"({select})" for select in selects)
+    kept = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in found.never_null)
+    if kept:
+        rows = f"SELECT * FROM ({rows}) WHERE {kept}"
+    return database.made(f"CREATE OR REPLACE TEMP TABLE {TOUCHED} AS {rows}")
 
 
 def _show_ever(database: Database, name: str, change: Change | None) -> None:
@@ -129,7 +175,7 @@ def _replace_touched(run: Run, model: Model, state: TableState, found: Narrowing
     if model.header.surrogate_key:
         give_keys(run, model, "temp.fresh")
         database.run(f"CREATE OR REPLACE TEMP TABLE fresh AS {with_keys(model, 'temp.fresh')}")
-    database.run(f"CREATE OR REPLACE TEMP TABLE stale AS SELECT n.* FROM {target(model)} n {only}")
+    database.run(f"CREATE OR REPLACE TEMP TABLE stale AS {held_rows(model, only)}")
     differing = replace_rows(run, model, key, "temp.stale", "temp.fresh")
     kept = count(database, target(model)) - (1 if model.header.has_unknown_member else 0)
     state = replace(state, rows_in=kept, kept=kept, superseded=0, quarantined=0)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pipeline.project.model import Model
 from pipeline.project.narrow import CARRIED, DELETED, carried_columns, new_rows, output_columns
 from pipeline.project.source import Operation
-from pipeline.sql import columns_list, quoted, table_name
+from pipeline.sql import PLACE, columns_list, quoted, table_name
 from pipeline.steps.context import Run
 from pipeline.steps.kinds.common import (
     Built,
@@ -23,6 +23,7 @@ from pipeline.steps.kinds.common import (
     target,
     winning,
 )
+from pipeline.warehouse.database import Database
 from pipeline.warehouse.ledger import TableState
 from pipeline.warehouse.quarantine import set_aside_lines
 
@@ -149,15 +150,14 @@ def _upsert(run: Run, model: Model, watermark: int) -> int:
     key = model.header.key
     database.run(f"CREATE OR REPLACE TEMP TABLE news AS {_winners(run, model)}", [watermark])
     same = same_key(key, "t", "s")
-    held = f"SELECT t.*, false AS _gone FROM {target(model)} t SEMI JOIN temp.news s ON {same}"
+    held = f"SELECT t.*, t.rowid AS {PLACE}, false AS _gone FROM {target(model)} t SEMI JOIN temp.news s ON {same}"
     if deletes:
-        held += f" UNION ALL SELECT t.*, true AS _gone FROM {_gone(model)} t SEMI JOIN temp.news s ON {same}"
+        held += f" UNION ALL SELECT t.*, NULL AS {PLACE}, true AS _gone FROM {_gone(model)} t SEMI JOIN temp.news s ON {same}"
     database.run(f"CREATE OR REPLACE TEMP TABLE held AS {held}")
-    database.run(
-        f"CREATE OR REPLACE TEMP TABLE wins AS SELECT s.* FROM temp.news s LEFT JOIN temp.held t ON {same} "
+    won = database.made(
+        f"CREATE OR REPLACE TEMP TABLE wins AS SELECT s.*, t.{PLACE} FROM temp.news s LEFT JOIN temp.held t ON {same} "
         f"WHERE t._file_id IS NULL OR {_newer(winning(run.project, model))}"
     )
-    won = count(database, "temp.wins")
     _note_change(run, model, deletes)
     if won:
         _write(run, model, deletes)
@@ -188,19 +188,31 @@ def _note_change(run: Run, model: Model, deletes: bool) -> None:
 def _write(run: Run, model: Model, deletes: bool) -> None:
     database, same = run.database, same_key(model.header.key, "t", "s")
     if not deletes:
-        database.run(_merge(model))
+        database.run(_merge(model, _differing_columns(database, model)))
         return
     for place, which in ((target(model), f"NOT {DELETED}"), (_gone(model), DELETED)):
         database.run(f"DELETE FROM {place} t USING temp.wins s WHERE {same}")
-        database.run(f"INSERT INTO {place} SELECT * EXCLUDE ({DELETED}) FROM temp.wins WHERE {which}")
+        database.run(f"INSERT INTO {place} SELECT * EXCLUDE ({DELETED}, {PLACE}) FROM temp.wins WHERE {which}")
 
 
-def _merge(model: Model) -> str:
+def _differing_columns(database: Database, model: Model) -> list[str]:
+    """The columns in which winning rows differ from those they win over: a checkpoint packs a column anew where one is set."""
+    names = [name for name in (*output_columns(model), *CARRIED) if name not in model.header.key]
+    differ = ", ".join(f"bool_or(s.{quoted(name)} IS DISTINCT FROM t.{quoted(name)})" for name in names)
+    same = same_key(model.header.key, "t", "s")
+    found = database.rows(f"SELECT {differ} FROM temp.wins s JOIN temp.held t ON {same}")[0]
+    return [name for name, differs in zip(names, found, strict=True) if differs]
+
+
+def _merge(model: Model, changed: list[str]) -> str:
     names = [*output_columns(model), *CARRIED]
-    changes = ", ".join(f"{quoted(name)} = s.{quoted(name)}" for name in names if name not in model.header.key)
+    changes = ", ".join(f"{quoted(name)} = s.{quoted(name)}" for name in changed)
+    update = f"WHEN MATCHED THEN UPDATE SET {changes} " if changes else ""
+    placed = "rowid" not in {name.casefold() for name in names}
+    same = f"t.rowid = s.{PLACE}" if placed else same_key(model.header.key, "t", "s")
     return (
-        f"MERGE INTO {target(model)} t USING temp.wins s ON {same_key(model.header.key, 't', 's')} "
-        f"WHEN MATCHED THEN UPDATE SET {changes} "
+        f"MERGE INTO {target(model)} t USING temp.wins s ON {same} "
+        f"{update}"
         f"WHEN NOT MATCHED THEN INSERT ({columns_list(names)}) VALUES ({columns_list(names, 's')})"
     )
 

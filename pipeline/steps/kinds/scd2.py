@@ -15,10 +15,12 @@ from pipeline.steps.kinds.common import (
     check_balance,
     count,
     give_keys,
+    held_rows,
     identity,
     newest_first,
     rank_files,
     replace_rows,
+    same_identity,
     same_key,
     target,
     with_keys,
@@ -79,15 +81,24 @@ def _touched(run: Run, model: Model, watermark: int) -> tuple[bool, bool, int]:
     )
     only = f" SEMI JOIN temp.touched k ON {same_key(key, 'n', 'k')}"
     database.run(f"CREATE OR REPLACE TEMP TABLE versions AS {_versions(run, model, only)}", [0])
-    query = "SELECT * FROM temp.versions"
-    if model.header.surrogate_key:
-        give_keys(run, model, "temp.versions")
-        query = with_keys(model, "temp.versions")
+    database.run(f"CREATE OR REPLACE TEMP TABLE stale AS {held_rows(model, only)}")
+    query = _with_kept_keys(run, model) if model.header.surrogate_key else "SELECT * FROM temp.versions"
     database.run(f"CREATE OR REPLACE TEMP TABLE fresh AS {query}")
-    database.run(f"CREATE OR REPLACE TEMP TABLE stale AS SELECT n.* FROM {target(model)} n{only}")
     version = [model.header.surrogate_key] if model.header.surrogate_key else identity(model)
     differing = replace_rows(run, model, version, "temp.stale", "temp.fresh")
     return differing > 0, True, count(database, "temp.added")
+
+
+def _with_kept_keys(run: Run, model: Model) -> str:
+    """A SELECT of the versions with their surrogate keys: those of `stale`, and for versions that it lacks those of the registry.
+
+    Mostly these begin on the last day, and the registry is not read from end to end.
+    """
+    held = f"temp.stale k ON {same_identity(model, 'b', 'k')}"
+    run.database.run(f"CREATE OR REPLACE TEMP TABLE lacking AS SELECT b.* FROM temp.versions b ANTI JOIN {held}")
+    give_keys(run, model, "temp.lacking", few=True)
+    key = quoted(model.header.surrogate_key or "")
+    return f"SELECT k.{key}, b.* FROM temp.versions b JOIN {held} UNION ALL {with_keys(model, 'temp.lacking')}"
 
 
 def _versions(run: Run, model: Model, only: str) -> str:

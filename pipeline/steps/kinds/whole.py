@@ -38,6 +38,7 @@ _OF_VALUES = ("InvalidOperationError", "ComputeError", "OutOfBoundsError")  # of
 _COMPARED = 1_000_000  # rows of a table that a rebuild is compared with, whatever the reason for it
 REWRITTEN = 50_000  # rows up to which a rebuilt table is simply written anew
 _AT_ONCE = 100  # rows up to which a table is written first and compared then, by the hashes of its rows
+_PASSED_ON = "FORMAT parquet, COMPRESSION uncompressed, DICTIONARY_SIZE_LIMIT 1"  # a file that is read once, at once
 _FEW = 4  # at most one row in so many differs, or it is written anew
 
 
@@ -68,8 +69,8 @@ def build_full(run: Run, model: Model, state: TableState) -> Built:
     return _written(run, model, state, query)
 
 
-def _written(run: Run, model: Model, state: TableState, query: str) -> Built:
-    found = write_whole(run, model, state, query)
+def _written(run: Run, model: Model, state: TableState, query: str, *, filed: bool = False) -> Built:
+    found = write_whole(run, model, state, query, filed=filed)
     many = found.rows
     state = replace(state, rows_in=many, kept=many, superseded=0, quarantined=0)
     return Built(state, many, many, 0, 0, found.changed, known=found.known)
@@ -81,13 +82,16 @@ def _write_whole(run: Run, model: Model, query: str) -> int:
     return run.database.made(f"CREATE OR REPLACE TABLE {target(model)} AS {ordered}")
 
 
-def write_whole(run: Run, model: Model, state: TableState, query: str) -> Compared:
-    """Write the rows of a query as the table; of a table that is there already, only those that differ."""
+def write_whole(run: Run, model: Model, state: TableState, query: str, *, filed: bool = False) -> Compared:
+    """Write the rows of a query as the table; of a table that is there already, only those that differ.
+
+    `filed`: the query only reads a file, and may be asked several times.
+    """
     if not state.kept or not _worth_comparing(model, state):
         return Compared(True, False, _write_whole(run, model, query))
     if state.kept <= _AT_ONCE and not run.project.graph.watched(model.name):
         return _write_few(run, model, query)
-    return _write_differing(run, model, state, query)
+    return _write_differing(run, model, state, query, filed)
 
 
 def _write_few(run: Run, model: Model, query: str) -> Compared:
@@ -97,23 +101,33 @@ def _write_few(run: Run, model: Model, query: str) -> Compared:
     return Compared(rows > 2 * _AT_ONCE or _hashes(run.database, target(model)) != before, False, rows)
 
 
-def _write_differing(run: Run, model: Model, state: TableState, query: str) -> Compared:
+def _write_differing(run: Run, model: Model, state: TableState, query: str, filed: bool) -> Compared:
     database = run.database
     held = database.columns_of(target(model))
-    rows = database.made(f"CREATE OR REPLACE TEMP TABLE rebuilt AS SELECT * FROM ({query})")
+    rows = _show_rebuilt(database, query, filed)
     try:
         if database.columns_of("temp.rebuilt") != held:
             found = Compared(True, False, rows)
-        elif _same_rows(database, target(model), "temp.rebuilt"):
+        elif not _worth_knowing(run, model, state) and _same_rows(database, target(model), "temp.rebuilt"):
             return _nothing(database, rows)
         else:
-            found = Compared(True, _differ(run, model, state), rows)
+            found = _differ(run, model, state, rows)
+            if not found.changed:
+                return found
         if found.known and _patch(run, model, state):
             return found._replace(rows=count(database, target(model)))
         _write_whole(run, model, "SELECT * FROM temp.rebuilt")
     finally:
-        database.run("DROP TABLE IF EXISTS temp.rebuilt")
+        database.run(f"DROP {'VIEW' if filed else 'TABLE'} IF EXISTS temp.rebuilt")
     return found
+
+
+def _show_rebuilt(database: Database, query: str, filed: bool) -> int:
+    """Make the temporary relation `rebuilt` with the rows of a query. Returns how many they are."""
+    if not filed:
+        return database.made(f"CREATE OR REPLACE TEMP TABLE rebuilt AS SELECT * FROM ({query})")
+    database.run(f"CREATE OR REPLACE TEMP VIEW rebuilt AS {query}")
+    return count(database, "temp.rebuilt")
 
 
 def _worth_comparing(model: Model, state: TableState) -> bool:
@@ -128,12 +142,16 @@ def _nothing(database: Database, rows: int) -> Compared:
     return Compared(False, True, rows)
 
 
-def _differ(run: Run, model: Model, state: TableState) -> bool:
-    """Leave the rows that went in temp.removed, those that came in temp.added. False where nobody gains by knowing."""
-    if not (run.project.graph.watched(model.name) or state.kept > REWRITTEN):
-        return False
-    net_rows(run.database, "temp.rebuilt", target(model))
-    return True
+def _worth_knowing(run: Run, model: Model, state: TableState) -> bool:
+    """Whether somebody gains by knowing which rows differ."""
+    return run.project.graph.watched(model.name) or state.kept > REWRITTEN
+
+
+def _differ(run: Run, model: Model, state: TableState, rows: int) -> Compared:
+    """Leave the rows that went in temp.removed, those that came in temp.added, where that is worth knowing."""
+    if not _worth_knowing(run, model, state):
+        return Compared(True, False, rows)
+    return Compared(net_rows(run.database, "temp.rebuilt", target(model)) > 0, True, rows)
 
 
 def _patch(run: Run, model: Model, state: TableState) -> bool:
@@ -215,14 +233,14 @@ def _from_polars(run: Run, model: Model, state: TableState) -> Built:
         inputs = [_exported(run, name, folder) for name in model.inputs]
         with run.database.giving_way(run.project.settings.memory_limit):
             _run_function(model, inputs, result)
-        return _written(run, model, state, f"SELECT * FROM read_parquet({literal(str(result))})")
+        return _written(run, model, state, f"SELECT * FROM read_parquet({literal(str(result))})", filed=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _exported(run: Run, name: str, folder: Path) -> Path:
     path = folder / f"{name}.parquet"
-    run.database.run(f"COPY {table_name(name)} TO {literal(str(path))} (FORMAT parquet, COMPRESSION lz4_raw)")
+    run.database.run(f"COPY {table_name(name)} TO {literal(str(path))} ({_PASSED_ON})")
     return path
 
 
@@ -232,7 +250,7 @@ def _run_function(model: Model, inputs: list[Path], result: Path) -> None:
     function = _function(model)
     try:
         frame = function(*(polars.scan_parquet(path) for path in inputs))
-        frame.sink_parquet(result, compression="lz4")  # read once, at once
+        frame.sink_parquet(result, compression="uncompressed")
     except Exception as error:  # the user's code may raise anything
         raise PermanentError(
             f"its function failed: {type(error).__name__}: {_said(error)}",

@@ -1,0 +1,84 @@
+"""What the SQL of changed rows is made of: temporary relations of an input's change, and joins to its other tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from pipeline.errors import NotNarrowable
+from pipeline.project.scopes import Scope, open_scope
+
+
+def changed_name(table: str) -> str:
+    """The temporary relation with the rows that went in or out of a table."""
+    return f"changed {table}"
+
+
+def came_name(table: str) -> str:
+    """The temporary relation with the rows that came in."""
+    return f"came {table}"
+
+
+def went_name(table: str) -> str:
+    """The temporary relation with the rows that went out."""
+    return f"went {table}"
+
+
+def ever_name(table: str) -> str:
+    """The temporary relation with a table's rows as they are and as they were."""
+    return f"ever {table}"
+
+
+@dataclass(frozen=True)
+class Touch:
+    """The values of some output columns that changed rows of a table touch, or why they cannot be known.
+
+    `since`: statements to run before, in order, which set variables that the SELECT asks for.
+    """
+
+    table: str
+    select: exp.Query | None = None
+    reason: str = ""
+    since: tuple[str, ...] = ()
+
+
+def relation(name: str, alias: str) -> exp.Table:
+    return exp.to_table(f'temp."{name}"', alias=alias, dialect="duckdb")
+
+
+def has(expression: exp.Expr, alias: str, there: set[str] | None) -> bool:
+    return there is None or all(c.name in there for c in expression.find_all(exp.Column) if c.table == alias)
+
+
+def conditions(scope: Scope, alias: str, joined: list[str], start: str, there: set[str] | None) -> list[exp.Expr]:
+    found: list[exp.Expr] = []
+    for one, other in scope.pairs:
+        tables = {one.table, other.table}
+        if (
+            alias in tables
+            and tables - {alias} <= set(joined)
+            and has(one, start, there)
+            and has(other, start, there)
+        ):
+            found.append(exp.EQ(this=one.copy(), expression=other.copy()))
+    if not found:
+        raise NotNarrowable(f"no equality of known columns joins {alias}")
+    return found
+
+
+def ever(scope: Scope, alias: str) -> exp.Expr:
+    """A source with its rows of now and before; of a query over one table, the columns that settle its rows."""
+    part = scope.parts[alias]
+    if part.table is not None:
+        return relation(ever_name(part.table), alias)
+    query = part.query
+    if not isinstance(query, exp.Select):
+        raise NotNarrowable(f"{alias} is not a plain SELECT")
+    inner = open_scope(query, scope.ctes)
+    names = [name for name in query.named_selects if inner.settled(name)]
+    if len(inner.parts) != 1 or not names:
+        raise NotNarrowable(f"{alias} reads several tables")
+    (only,) = inner.parts
+    values = [inner.output(name).copy().as_(name, quoted=True) for name in names]
+    return exp.select(*values).distinct().from_(ever(inner, only)).subquery(alias)
