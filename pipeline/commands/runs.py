@@ -59,7 +59,7 @@ def print_run(result: RunResult) -> None:
     for note in result.notes:
         out.print(f"note: {shown(note)}", markup=False, highlight=False)
     if result.status == "nothing_to_do":
-        out.print("Nothing new: no file in landing/, no changed model; nothing was changed.")
+        out.print("Nothing new: no file in landing/ that a source takes, no changed model; nothing was changed.")
         return
     rows = [
         (task.task, task.status, task.rows_in, task.rows_out, task.rows_quarantined, f"{task.seconds:.2f} s")

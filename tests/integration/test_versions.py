@@ -40,7 +40,7 @@ def test_i2_a_second_run_finds_nothing_new_says_so_and_changes_nothing(shop: Sho
     shop.run()
     before = sha(shop, "warehouse.duckdb"), sorted(path.name for path in (shop.home / "published").iterdir())
     done = shop.cli("run")
-    assert done.returncode == 0 and done.stdout.startswith("Nothing new: no file in landing/, no changed model")
+    assert done.returncode == 0 and done.stdout.startswith("Nothing new: no file in landing/ that a source takes, no changed model")
     result = shop.cli_json("run")
     assert result["status"] == "nothing_to_do" and result["run_id"] is None and result["tasks"] == []
     assert before == (sha(shop, "warehouse.duckdb"), sorted(path.name for path in (shop.home / "published").iterdir()))
