@@ -48,10 +48,14 @@ class ArchiveWriter:
         """Add content."""
         self._stream.write(data)
 
-    def keep(self, sha256: str) -> None:
-        """Close, fsync and rename into place; the caller syncs the folder, once for many files."""
+    def end(self) -> None:
+        """All is written. The compressor goes, which takes more memory than all else that is kept of a file."""
         self._stream.flush(zstandard.FLUSH_FRAME)
+        del self._stream
         self._file.flush()
+
+    def keep(self, sha256: str) -> None:
+        """Close, fsync and rename into place, after `end`; the caller syncs the folder, once for many files."""
         os.fsync(self._file.fileno())
         self._file.close()
         failpoint("ingest.after_archive_fsync")

@@ -12,7 +12,7 @@ from typing import IO
 
 from pipeline.errors import FileChanged, FileRejected
 from pipeline.landing.archive import ArchiveWriter, Delivery
-from pipeline.landing.header import Layout, read_layout
+from pipeline.landing.header import Layout, first_line, read_layout
 from pipeline.landing.look import CHUNK, MANY, Facts, encoding_of, look, python_encoding, refuse_other_formats, unpacked
 from pipeline.landing.patch import patched
 from pipeline.landing.raw import raw_text
@@ -101,6 +101,8 @@ def look_at(found: FoundFile, work: Path, number: int, settings: Settings, archi
             else:
                 with open(plain, "wb") as copy:
                     facts = look(chunks, [*sinks, copy.write])
+        if archive:
+            archive.end()
         if not unchanged(found):
             raise FileChanged("it changed while it was read", where=found.name, do="it is taken once it is still")
     except BaseException:
@@ -133,7 +135,7 @@ def make_ready(looked: Looked, source: Source, evolved: set[str], settings: Sett
     facts = looked.facts
     encoding = encoding_of(facts, source.encoding, lambda: plain_chunks(looked.plain))
     refuse_other_formats(facts, encoding)
-    layout = _layout(facts, encoding, source, evolved, settings)
+    layout = _layout(looked, encoding, source, evolved, settings)
     plain = (
         encoding == "utf-8"
         and facts.utf8
@@ -170,11 +172,16 @@ def _patch(ready: Ready, settings: Settings) -> Ready:
     return replace(ready, path=path, broken=broken)
 
 
-def _layout(facts: Facts, encoding: str, source: Source, evolved: set[str], settings: Settings) -> Layout:
-    text = facts.head.decode(python_encoding(encoding), "replace")
-    if facts.size > len(facts.head):
-        text = text[: text.rfind("\n") + 1] or text
-    return read_layout(text, source, evolved, settings.max_columns)
+def _layout(looked: Looked, encoding: str, source: Source, evolved: set[str], settings: Settings) -> Layout:
+    text = first_line(looked.facts.head.decode(python_encoding(encoding), "replace"))
+    return read_layout(text or _start(looked, encoding), source, evolved, settings.max_columns)
+
+
+def _start(looked: Looked, encoding: str) -> str:
+    """The whole lines of a file's first megabyte, for a header that is long or has lines within quotes."""
+    head = next(plain_chunks(looked.plain), b"")
+    text = head.decode(python_encoding(encoding), "replace")
+    return text if looked.facts.size <= len(head) else text[: text.rfind("\n") + 1] or text
 
 
 def carefully(ready: Ready, settings: Settings) -> Ready:

@@ -60,7 +60,15 @@ def read_layout(text: str, source: Source, evolved: set[str], max_columns: int) 
     return Layout(delimiter, tuple(fields), tuple(new), absent, padded, lines)
 
 
+def first_line(text: str) -> str | None:
+    """The header at the start of a file with the blank lines before it; None if it may go on: it is quoted, or cut off."""
+    body = text.lstrip("\ufeff")
+    found = _HEADER_LINE.match(body)
+    return found[0] if found and '"' not in found[0] else None
+
+
 _BLANK_LINES = re.compile(r"(?:[ \t]*+(?:\r\n|\r|\n))*+")
+_HEADER_LINE = re.compile(_BLANK_LINES.pattern + r"[^\r\n]+[\r\n]")
 
 
 def _parse(text: str, delimiter: str) -> tuple[str, list[str], int, bool]:

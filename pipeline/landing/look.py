@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 CHUNK = 1 << 20
+HEAD = 16_384  # bytes of a file's start that are kept: hundreds of files are looked at before one is loaded
 MANY = 50_000  # empty lines, or lines with a broken quote, up to which a file is still patched and read fast
 UNBROKEN = 64 << 20  # bytes without a line end after which nobody reads on: a line must fit in memory
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
@@ -147,8 +148,8 @@ def look(chunks: Iterator[bytes], sinks: list[Callable[[bytes], object]]) -> Fac
         digest.update(data)
         for sink in sinks:
             sink(data)
-        if len(facts.head) < CHUNK:
-            facts.head += data[: CHUNK - len(facts.head)]
+        if len(facts.head) < HEAD:
+            facts.head += data[: HEAD - len(facts.head)]
         _count(facts, data)
         _decode(facts, decoder, data)
     _decode(facts, decoder, b"", final=True)

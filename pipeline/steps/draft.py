@@ -21,6 +21,7 @@ from pipeline.steps.tables import write_table
 from pipeline.warehouse.ledger import TableState
 
 Entry = dict[str, Any]  # what a manifest says of a table
+_EARLY = 2  # parts of a table at a time, beside the builds; later three tables are written at a time, and memory counts
 
 
 def begin(run: Run) -> tuple[str, Path]:
@@ -54,16 +55,16 @@ def write_early(run: Run, model: Model) -> None:
         _, beside = begin(run)
     except (GoldfeedError, OSError):
         return  # the publication meets it again, and says so
-    entry = run.draft.writer.submit(write_one, run, model, {model.name: state}, beside)
+    entry = run.draft.writer.submit(write_one, run, model, {model.name: state}, beside, at_once=_EARLY)
     run.draft.early[model.name] = state.version, entry
 
 
-def write_one(run: Run, model: Model, states: dict[str, TableState], beside: Path) -> Entry:
+def write_one(run: Run, model: Model, states: dict[str, TableState], beside: Path, *, at_once: int = 1) -> Entry:
     """Write a table on a connection of its own; only a view may call masking functions, which take a while to make."""
     own = replace(run, database=run.database.another(bare=model.header.kind != "view"))
     try:
         with own.database.in_order():
-            return write_table(own, model, states, beside, run.last)
+            return write_table(own, model, states, beside, run.last, at_once=at_once)
     finally:
         own.database.close()
 

@@ -40,6 +40,11 @@ class Part:
     changed: Columns = frozenset()
 
     @property
+    def stands(self) -> bool:
+        """Whether its rows are those of the last version's file."""
+        return self.before is not None and not self.changed
+
+    @property
     def is_piece(self) -> bool:
         """Whether there are other parts beside it."""
         return self.low is not None or self.high is not None

@@ -6,6 +6,9 @@ import hashlib
 import os
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +31,16 @@ _GROUP = 122_880  # rows that the engine packs at a time
 
 
 def write_table(
-    run: Run, model: Model, states: dict[str, TableState], beside: Path, last: dict[str, Any] | None
+    run: Run, model: Model, states: dict[str, TableState], beside: Path, last: dict[str, Any] | None, *, at_once: int = 1
 ) -> dict[str, Any]:
-    """Write a table into the new version's folder; its parts that have not changed are linked. Returns its manifest entry."""
+    """Write a table into the new version's folder; its parts that have not changed are linked. Returns its manifest entry.
+
+    `at_once`: how many parts are written side by side. Each is one group of rows, which the engine packs with one core.
+    """
     before = _entry_before(run, model, last)
     described, state = _described(run, model), states[model.name]
     name = model.name.partition(".")[2]
-    files = _write_files(run, model, state, beside, last, before)
+    files = _write_files(run, model, state, beside, last, before, at_once)
     sync(beside)
     failpoint("publish.after_parquet")
     rows = sum(file["rows"] for file in files)
@@ -84,7 +90,13 @@ def _joint_hash(files: Sequence[dict[str, Any]]) -> str:
 
 
 def _write_files(
-    run: Run, model: Model, state: TableState, beside: Path, last: dict[str, Any] | None, before: dict[str, Any] | None
+    run: Run,
+    model: Model,
+    state: TableState,
+    beside: Path,
+    last: dict[str, Any] | None,
+    before: dict[str, Any] | None,
+    at_once: int,
 ) -> list[dict[str, Any]]:
     name, most = model.name.partition(".")[2], run.project.settings.parts_above
     if model.header.kind == "view" or not model.header.key or state.kept <= most:
@@ -92,10 +104,17 @@ def _write_files(
         return [_write(run, model, state, part, beside, f"{name}.parquet")]
     folder = beside / f"{name}.parquet"
     folder.mkdir()
-    files: list[dict[str, Any]] = []
-    for part in parts_of(run, model, state, last, before):
-        stamp = f"{name}.parquet/{len(files):04d}-{state.version}.parquet"
-        files.append(_of_part(run, model, state, part, last, beside, stamp))
+
+    def one(numbered: tuple[int, Part]) -> dict[str, Any]:
+        stamp = f"{name}.parquet/{numbered[0]:04d}-{state.version}.parquet"
+        if numbered[1].stands:
+            return _of_part(run, model, state, numbered[1], last, beside, stamp)
+        with closing(run.database.another(bare=True)) as own, own.in_order():
+            return _of_part(replace(run, database=own), model, state, numbered[1], last, beside, stamp)
+
+    parts = list(enumerate(parts_of(run, model, state, last, before)))
+    with ThreadPoolExecutor(at_once) as pool:
+        files = list(pool.map(one, parts))
     sync(folder)
     return files
 
@@ -106,7 +125,7 @@ def _of_part(
     """One part's file: the last version's, if it is as it was, or with the columns that have changed; else written."""
     if part.before is None or last is None:
         return _write(run, model, state, part, beside, name)
-    if not part.changed:
+    if part.stands:
         _link(run, last["version"], [part.before], beside)
         return part.before
     old = run.project.settings.published / last["version"] / part.before["file"]

@@ -40,10 +40,10 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def heard(monkeypatch: pytest.MonkeyPatch, before: Callable[[str], None]) -> list[str]:
     seen, really = list[str](), draft.write_table
 
-    def write(run: Any, model: Any, *rest: Any) -> Any:
+    def write(run: Any, model: Any, *rest: Any, **more: Any) -> Any:
         seen.append(model.name)
         before(model.name)
-        return really(run, model, *rest)
+        return really(run, model, *rest, **more)
 
     monkeypatch.setattr(draft, "write_table", write)
     return seen

@@ -29,6 +29,7 @@ from pipeline.steps.kinds.common import (
     unknown_member,
     with_keys,
 )
+from pipeline.steps.kinds.paired import Placed, pair
 from pipeline.warehouse.database import Database, Row
 from pipeline.warehouse.engine import without_values
 from pipeline.warehouse.ledger import TableState
@@ -43,11 +44,15 @@ _FEW = 4  # at most one row in so many differs, or it is written anew
 
 
 class Compared(NamedTuple):
-    """Whether a rebuilt table has other rows than before; `known`: temp.removed and temp.added hold which. And how many it has."""
+    """Whether a rebuilt table has other rows than before; `known`: temp.removed and temp.added hold which. And how many it has.
+
+    `placed`: temp.pairs holds where they are.
+    """
 
     changed: bool
     known: bool
     rows: int
+    placed: bool = False
 
 
 def build_view(run: Run, model: Model, state: TableState) -> Built:
@@ -69,8 +74,8 @@ def build_full(run: Run, model: Model, state: TableState) -> Built:
     return _written(run, model, state, query)
 
 
-def _written(run: Run, model: Model, state: TableState, query: str, *, filed: bool = False) -> Built:
-    found = write_whole(run, model, state, query, filed=filed)
+def _written(run: Run, model: Model, state: TableState, query: str, *, file: str | None = None) -> Built:
+    found = write_whole(run, model, state, query, file=file)
     many = found.rows
     state = replace(state, rows_in=many, kept=many, superseded=0, quarantined=0)
     return Built(state, many, many, 0, 0, found.changed, known=found.known)
@@ -82,16 +87,16 @@ def _write_whole(run: Run, model: Model, query: str) -> int:
     return run.database.made(f"CREATE OR REPLACE TABLE {target(model)} AS {ordered}")
 
 
-def write_whole(run: Run, model: Model, state: TableState, query: str, *, filed: bool = False) -> Compared:
+def write_whole(run: Run, model: Model, state: TableState, query: str, *, file: str | None = None) -> Compared:
     """Write the rows of a query as the table; of a table that is there already, only those that differ.
 
-    `filed`: the query only reads a file, and may be asked several times.
+    `file`: what the query reads, if that is only a file; it may be asked several times.
     """
     if not state.kept or not _worth_comparing(model, state):
         return Compared(True, False, _write_whole(run, model, query))
     if state.kept <= _AT_ONCE and not run.project.graph.watched(model.name):
         return _write_few(run, model, query)
-    return _write_differing(run, model, state, query, filed)
+    return _write_differing(run, model, state, query, file)
 
 
 def _write_few(run: Run, model: Model, query: str) -> Compared:
@@ -101,28 +106,29 @@ def _write_few(run: Run, model: Model, query: str) -> Compared:
     return Compared(rows > 2 * _AT_ONCE or _hashes(run.database, target(model)) != before, False, rows)
 
 
-def _write_differing(run: Run, model: Model, state: TableState, query: str, filed: bool) -> Compared:
+def _write_differing(run: Run, model: Model, state: TableState, query: str, file: str | None) -> Compared:
     database = run.database
     held = database.columns_of(target(model))
-    rows = _show_rebuilt(database, query, filed)
+    rows = _show_rebuilt(database, query, filed=file is not None)
+    fresh = Placed(file, "file_row_number", rows) if file else Placed("temp.rebuilt", "rowid", rows)
     try:
         if database.columns_of("temp.rebuilt") != held:
             found = Compared(True, False, rows)
         elif not _worth_knowing(run, model, state) and _same_rows(database, target(model), "temp.rebuilt"):
             return _nothing(database, rows)
         else:
-            found = _differ(run, model, state, rows)
+            found = _differ(run, model, state, fresh, list(held))
             if not found.changed:
                 return found
-        if found.known and _patch(run, model, state):
+        if found.known and _patch(run, model, state, fresh, list(held), placed=found.placed):
             return found._replace(rows=count(database, target(model)))
         _write_whole(run, model, "SELECT * FROM temp.rebuilt")
     finally:
-        database.run(f"DROP {'VIEW' if filed else 'TABLE'} IF EXISTS temp.rebuilt")
+        database.run(f"DROP {'VIEW' if file else 'TABLE'} IF EXISTS temp.rebuilt")
     return found
 
 
-def _show_rebuilt(database: Database, query: str, filed: bool) -> int:
+def _show_rebuilt(database: Database, query: str, *, filed: bool) -> int:
     """Make the temporary relation `rebuilt` with the rows of a query. Returns how many they are."""
     if not filed:
         return database.made(f"CREATE OR REPLACE TEMP TABLE rebuilt AS SELECT * FROM ({query})")
@@ -147,19 +153,30 @@ def _worth_knowing(run: Run, model: Model, state: TableState) -> bool:
     return run.project.graph.watched(model.name) or state.kept > REWRITTEN
 
 
-def _differ(run: Run, model: Model, state: TableState, rows: int) -> Compared:
+def _differ(run: Run, model: Model, state: TableState, fresh: Placed, columns: list[str]) -> Compared:
     """Leave the rows that went in temp.removed, those that came in temp.added, where that is worth knowing."""
     if not _worth_knowing(run, model, state):
-        return Compared(True, False, rows)
-    return Compared(net_rows(run.database, "temp.rebuilt", target(model)) > 0, True, rows)
+        return Compared(True, False, fresh.rows)
+    database, held = run.database, _held(run, model)
+    placed = state.kept > REWRITTEN and pair(database, fresh, held, model.header.key, columns, state.kept // _FEW)
+    came, went = (fresh.found("came", columns), held.found("went", columns)) if placed else ("temp.rebuilt", target(model))
+    return Compared(net_rows(database, came, went) > 0, True, fresh.rows, placed)
 
 
-def _patch(run: Run, model: Model, state: TableState) -> bool:
+def _held(run: Run, model: Model) -> Placed:
+    return Placed(target(model), "rowid", count(run.database, target(model)))
+
+
+def _patch(run: Run, model: Model, state: TableState, fresh: Placed, columns: list[str], *, placed: bool) -> bool:
     """Put the rows that differ in the place of those they replace, if they are few and a key tells them."""
     database, key = run.database, model.header.key
     many = count(database, REMOVED) + count(database, ADDED)
     if not key or state.kept <= REWRITTEN or many * _FEW > state.kept:
         return False
+    if placed:
+        database.run(f"DELETE FROM {target(model)} WHERE rowid IN (SELECT unnest(went) FROM temp.pairs)")
+        database.run(f"INSERT INTO {target(model)} FROM {fresh.found('came', columns)}{sorted_by_key(model)}")
+        return True
     blank = " OR ".join(f"{quoted(name)} IS NULL" for name in key)
     if database.value(f"SELECT count(*) FROM (FROM {REMOVED} UNION ALL FROM {ADDED}) WHERE {blank}"):
         return False
@@ -233,7 +250,8 @@ def _from_polars(run: Run, model: Model, state: TableState) -> Built:
         inputs = [_exported(run, name, folder) for name in model.inputs]
         with run.database.giving_way(run.project.settings.memory_limit):
             _run_function(model, inputs, result)
-        return _written(run, model, state, f"SELECT * FROM read_parquet({literal(str(result))})", filed=True)
+        file = f"read_parquet({literal(str(result))})"
+        return _written(run, model, state, f"SELECT * FROM {file}", file=file)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
