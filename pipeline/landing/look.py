@@ -158,18 +158,19 @@ def look(chunks: Iterator[bytes], sinks: list[Callable[[bytes], object]]) -> Fac
 
 
 def _count(facts: Facts, data: bytes) -> None:
-    if b"\n\n" in data or b"\n\r\n" in data or data[:2].lstrip(b"\r")[:1] == b"\n":
+    returns = b"\r" in data  # 9 us a megabyte where there is none; \n\r\n is looked for at 640, and letters are counted at 250
+    if b"\n\n" in data or (returns and b"\n\r\n" in data) or data[:2].lstrip(b"\r")[:1] == b"\n":
         _note_blanks(facts, data)
     facts.size += len(data)
     newlines = data.count(b"\n")
     facts.newlines += newlines
-    facts.unbroken = 0 if newlines or b"\r" in data else facts.unbroken + len(data)
+    facts.unbroken = 0 if newlines or returns else facts.unbroken + len(data)
     if facts.unbroken > UNBROKEN:
         raise FileRejected("it has 64 MB without a line end", do="deliver it again, as CSV")
-    if b"\r" in data or facts.last == b"\r":
+    if returns or facts.last == b"\r":
         facts.returns += data.count(b"\r")
         facts.pairs += data.count(b"\r\n") + (1 if facts.last == b"\r" and data[:1] == b"\n" else 0)
-    facts.quotes += data.count(b'"')
+    facts.quotes += data.count(b'"') if b'"' in data else 0
     facts.nul = facts.nul or b"\0" in data
     facts.last = data[-1:]
 
@@ -187,7 +188,7 @@ def _note_blanks(facts: Facts, data: bytes) -> None:
 
 def _empty_line_ends(data: bytes, at_line_start: bool) -> Iterator[int]:
     """Places of the line feeds that end an empty line; by find: a pattern with a look-behind tries every byte."""
-    for empty in (b"\n", b"\r\n"):
+    for empty in (b"\n", b"\r\n") if b"\r" in data else (b"\n",):
         if at_line_start and data.startswith(empty):
             yield len(empty) - 1
         at = data.find(b"\n" + empty)
