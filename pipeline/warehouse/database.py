@@ -54,9 +54,10 @@ class Database:
 
     def interrupt(self) -> None:
         """End the statement under way here, and on connections made from this one; each raises TransientError there."""
-        for one in [self, *self._others]:
-            with suppress(duckdb.Error):
-                one._connection.interrupt()
+        with suppress(duckdb.Error):
+            self._connection.interrupt()
+        for other in [*self._others]:
+            other.interrupt()
 
     def progress(self) -> float:
         """How far the statement under way is, 0 to 100, as the engine guesses it; -1 if it does not say."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -136,3 +137,29 @@ def test_who_reads_the_warehouse_for_long_holds_up_no_publication(shop: Shop) ->
     reader.connection.execute("COMMIT")
     assert database.checkpoint()
     database.close()
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2])
+def test_an_interrupt_reaches_the_connections_made_from_others(shop: Shop, steps: int) -> None:
+    database = open_warehouse(shop.project(), Clock())
+    working = database
+    for _ in range(steps):
+        working = working.another(bare=True)
+    ends, waited = [], Event()
+
+    def work() -> None:
+        try:
+            working.run("SELECT count(*) FROM range(100000) a(i) CROSS JOIN range(1000000) b(j) WHERE (i + j) % 7 = 3")
+        except TransientError as error:
+            ends.append(error)
+
+    thread = Thread(target=work)
+    thread.start()
+    for _ in range(600):  # the statement may not have begun
+        database.interrupt()
+        if not thread.is_alive():
+            break
+        waited.wait(0.05)
+    thread.join(1)
+    database.close()
+    assert len(ends) == 1 and not thread.is_alive()
