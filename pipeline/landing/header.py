@@ -68,7 +68,7 @@ def first_line(text: str) -> str | None:
 
 
 _BLANK_LINES = re.compile(r"(?:[ \t]*+(?:\r\n|\r|\n))*+")
-_HEADER_LINE = re.compile(_BLANK_LINES.pattern + r"[^\r\n]+[\r\n]")
+_HEADER_LINE = re.compile(_BLANK_LINES.pattern + r"[^\r\n]+\r?\n")
 
 
 def _parse(text: str, delimiter: str) -> tuple[str, list[str], int, bool]:
