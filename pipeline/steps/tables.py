@@ -105,21 +105,16 @@ def _write_files(
     folder = beside / f"{name}.parquet"
     folder.mkdir()
 
-    def one(run: Run, number: int, part: Part) -> dict[str, Any]:
-        return _of_part(run, model, state, part, last, beside, f"{name}.parquet/{number:04d}-{state.version}.parquet")
-
-    def apart(number: int, part: Part) -> dict[str, Any]:
-        if part.stands:
-            return one(run, number, part)
+    def one(number: int, part: Part) -> dict[str, Any]:
+        stamp = f"{name}.parquet/{number:04d}-{state.version}.parquet"
+        if at_once == 1 or part.stands:
+            return _of_part(run, model, state, part, last, beside, stamp)
         with closing(run.database.another(bare=True)) as own, own.in_order():
-            return one(replace(run, database=own), number, part)
+            return _of_part(replace(run, database=own), model, state, part, last, beside, stamp)
 
     parts = parts_of(run, model, state, last, before)
-    if at_once == 1:
-        files = [one(run, number, part) for number, part in enumerate(parts)]
-    else:
-        with ThreadPoolExecutor(at_once) as pool:
-            files = list(pool.map(apart, range(len(parts)), parts))
+    with ThreadPoolExecutor(at_once) as pool:
+        files = list(pool.map(one, range(len(parts)), parts))
     sync(folder)
     return files
 

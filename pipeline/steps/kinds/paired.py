@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pipeline.sql import PLACE, columns_list, quoted
+from pipeline.steps.kinds.common import same_key
 from pipeline.warehouse.database import Database
 
 MOST = 999_999  # places that min(place, n) finds at most
@@ -43,13 +44,12 @@ def pair(database: Database, fresh: Placed, held: Placed, key: Sequence[str], co
         return False
     alone = [f"{side}.{PLACE} IS NULL" for side in ("c", "w")]
     differ = " OR ".join([*alone, *(f"c.{quoted(name)} IS DISTINCT FROM w.{quoted(name)}" for name in columns if name not in key)])
-    same = " AND ".join(f"c.{quoted(name)} = w.{quoted(name)}" for name in key)
     most = max(1, min(most, MOST))
     places = ", ".join(f"min({side}, {most}) FILTER (differ) AS {side}" for side in ("came", "went"))
     database.run(
         f"CREATE OR REPLACE TEMP TABLE pairs AS SELECT count(came) AS came_rows, count(went) AS went_rows, {places} FROM ("
         f"SELECT c.{PLACE} AS came, w.{PLACE} AS went, ({differ}) AS differ "
-        f"FROM ({fresh.with_places()}) c FULL JOIN ({held.with_places()}) w ON {same} LIMIT {fresh.rows + held.rows + 1})"
+        f"FROM ({fresh.with_places()}) c FULL JOIN ({held.with_places()}) w ON {same_key(key, 'c', 'w')} LIMIT {fresh.rows + held.rows + 1})"
     )
     counted = "SELECT came_rows, went_rows, coalesce(len(came), 0), coalesce(len(went), 0) FROM temp.pairs"
     came_rows, went_rows, came, went = database.rows(counted)[0]
