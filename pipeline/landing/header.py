@@ -11,6 +11,8 @@ from pipeline.errors import FileRejected
 from pipeline.project.source import LINEAGE, Source, folded
 
 DELIMITERS = (",", ";", "\t", "|")
+LONGEST_NAME = 250  # letters of a new column's header: a question of a survey fits, a line that is no header does not
+_SHOWN = 300  # letters of a header that an error shows
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,16 @@ def read_layout(text: str, source: Source, evolved: set[str], max_columns: int) 
     if source.drift == "reject" and (new or absent):
         changes = [*(f"+{name}" for name in new), *(f"-{name}" for name in absent)]
         raise FileRejected(
-            f"its columns differ from those declared: {', '.join(changes)}",
+            f"its columns differ from those declared: {_short(', '.join(changes))}",
             do=f"change {source.path.name}, or its drift:",
         )
     padded = source.padded if source.padded is not None else padded
     return Layout(delimiter, tuple(fields), tuple(new), absent, padded, lines)
+
+
+def _short(text: str, most: int = _SHOWN) -> str:
+    """The text, or its start."""
+    return text if len(text) <= most else text[:most] + "…"
 
 
 def first_line(text: str) -> str | None:
@@ -99,7 +106,7 @@ def _assign(names: list[str], source: Source, evolved: set[str]) -> tuple[list[s
         column = known.get(folded(name)) or _evolved_name(name, source, evolved, new)
         if column is not None and column in taken:
             raise FileRejected(
-                f"two of its columns mean {column}: {taken[column]!r} and {name!r}", do="deliver one of them"
+                f"two of its columns mean {column}: {_short(taken[column])!r} and {_short(name)!r}", do="deliver one of them"
             )
         if column is not None:
             taken[column] = name
@@ -111,6 +118,11 @@ def _evolved_name(name: str, source: Source, evolved: set[str], new: list[str]) 
     column = re.sub(r"[^0-9a-z]+", "_", folded(name)).strip("_")
     if not column or source.drift == "ignore":
         return None
+    if len(name) > LONGEST_NAME:
+        raise FileRejected(
+            f"one of its columns has a name of {len(name)} letters, more than {LONGEST_NAME}: {_short(name, 40)}",
+            do=f"deliver a shorter name, or set `drift: ignore` in {source.path.name}",
+        )
     if column in source.columns or column in LINEAGE:
         column += "_2"
     if column not in evolved and column not in new:
@@ -128,6 +140,6 @@ def _check_missing(fields: list[str | None], names: list[str], source: Source) -
     if missing:
         what = "key column" if missing[0] in source.key else "required column"
         raise FileRejected(
-            f"it has no {what} {missing[0]}; its header is {', '.join(name.strip() for name in names)}",
+            f"it has no {what} {missing[0]}; its header is {_short(', '.join(name.strip() for name in names))}",
             do=f"deliver the column, or add its header to `from:` in {source.path.name}",
         )
