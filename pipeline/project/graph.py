@@ -57,8 +57,6 @@ class Graph:
             above = self.models[name].inputs[0]
             if above in self.sources:
                 return self.sources[above].operation
-            if above in self.models and self.models[above].header.kind != "append":
-                return None
             name = above
         return None
 
@@ -90,11 +88,14 @@ class Graph:
 def build_graph(sources: Sequence[Source], models: Sequence[Model]) -> Graph:
     """Resolve names and order the tables.
 
-    Raises ProjectError for a duplicate name, an unknown table, an upward reference or a cycle.
+    Raises ProjectError for a duplicate name, an unknown table, an upward reference, a cycle, or rows taken one by one
+    from a table that does not keep its rows.
     """
     _no_duplicates([*sources, *models])
     known = {source.table for source in sources} | {model.name for model in models}
     resolved = {model.name: _resolved(model, known) for model in models}
+    for model in resolved.values():
+        _check_rows_stay(model, resolved)
     tree = {name: set(model.inputs) for name, model in resolved.items()}
     for source in sources:
         tree[source.table] = set()
@@ -131,6 +132,18 @@ def _resolved(model: Model, known: set[str]) -> Model:
                 do="a layer reads only itself and the layers before it",
             )
     return replace(model, inputs=tuple(dict.fromkeys(inputs)))
+
+
+def _check_rows_stay(model: Model, models: dict[str, Model]) -> None:
+    """What takes in new rows one by one never hears of rows that change or go: its input keeps all it ever had."""
+    above = models.get(model.inputs[0]) if model.inputs else None
+    if model.header.kind in ROW_KINDS and above is not None and above.header.kind not in ("append", "view"):
+        raise ProjectError(
+            f"{model.name} of kind {model.header.kind} takes rows one by one, but {above.name} of kind {above.header.kind} "
+            "does not keep its rows",
+            where=_place(model, above.name),
+            do="read a source or a table of kind append, or use kind incremental",
+        )
 
 
 def _full_name(name: str, model: Model, known: set[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pipeline.project.model import Model
-from pipeline.project.narrow import new_rows, output_columns
+from pipeline.project.narrow import DELETED, new_rows, output_columns
 from pipeline.sql import columns_list, quoted, table_name
 from pipeline.steps.context import Run
 from pipeline.steps.kinds.common import (
@@ -63,7 +63,7 @@ def build_scd2(run: Run, model: Model, state: TableState, fresh: bool) -> Built:
 
 def _whole(run: Run, model: Model, state: TableState) -> tuple[bool, bool, int]:
     """(whether rows are said to have changed, whether it is known which, versions written)"""
-    kept = run.database.made(f"CREATE OR REPLACE TEMP TABLE versions AS {_versions(run, model, '')}", [0])
+    kept = run.database.made(f"CREATE OR REPLACE TEMP TABLE versions AS {_versions(run, model, _good(run, model, ''))}", [0])
     known = store(run, model, "temp.versions", state).known
     run.database.run("DROP TABLE temp.versions")
     return True, known, kept
@@ -80,8 +80,11 @@ def _touched(run: Run, model: Model, watermark: int) -> tuple[bool, bool, int]:
         [watermark],
     )
     only = f" SEMI JOIN temp.touched k ON {same_key(key, 'n', 'k')}"
-    database.run(f"CREATE OR REPLACE TEMP TABLE versions AS {_versions(run, model, only)}", [0])
-    database.run(f"CREATE OR REPLACE TEMP TABLE stale AS {held_rows(model, only)}")
+    since = _first_start(run, model, watermark)
+    stale = held_rows(model, f"{only} WHERE n.valid_to >= {since}" if since else only)
+    database.run(f"CREATE OR REPLACE TEMP TABLE stale AS {stale}")
+    good = f"{_good(run, model, only, since)} UNION ALL BY NAME {_then(run, model, since)}" if since else _good(run, model, only)
+    database.run(f"CREATE OR REPLACE TEMP TABLE versions AS {_versions(run, model, good)}", [0])
     query = _with_kept_keys(run, model) if model.header.surrogate_key else "SELECT * FROM temp.versions"
     database.run(f"CREATE OR REPLACE TEMP TABLE fresh AS {query}")
     version = [model.header.surrogate_key] if model.header.surrogate_key else identity(model)
@@ -101,23 +104,50 @@ def _with_kept_keys(run: Run, model: Model) -> str:
     return f"SELECT k.{key}, b.* FROM temp.versions b JOIN {held} UNION ALL {with_keys(model, 'temp.lacking')}"
 
 
-def _versions(run: Run, model: Model, only: str) -> str:
-    """A SELECT of the versions, from the rows of the SELECT joined to `only`; a parameter for the batch above which."""
+def _first_start(run: Run, model: Model, watermark: int) -> str | None:
+    """The first start of the new rows, as SQL: no version that ended before it changes. None where it is no time: then all is read.
+
+    It is put into a variable, for a constant lets the engine skip what lies before.
+    """
+    first = f"SELECT min({quoted(model.header.valid_from or '')}) FROM ({_good(run, model, '')})"
+    run.database.run(f"SET VARIABLE first_start = ({first})", [watermark])
+    kind = run.database.value("SELECT typeof(getvariable('first_start'))")
+    return "CAST(getvariable('first_start') AS TIMESTAMP)" if kind in ("DATE", "TIMESTAMP") else None
+
+
+def _then(run: Run, model: Model, since: str) -> str:
+    """A SELECT of what the touched keys were just before `since`, from temp.stale, as rows of the model's SELECT."""
+    names = (f"valid_from AS {quoted(name)}" if name == model.header.valid_from else quoted(name) for name in output_columns(model))
+    gone = f", false AS {DELETED}" if run.project.graph.operation(model.name) else ""
+    return f"SELECT {', '.join(names)}{gone} FROM temp.stale WHERE valid_from < {since}"
+
+
+def _good(run: Run, model: Model, only: str, since: str | None = None) -> str:
+    """A SELECT of the rows joined to `only` that break no rule, the newest delivery of each key and start; a parameter for the batch above which."""
+    header, operation = model.header, run.project.graph.operation(model.name)
+    start = quoted(header.valid_from or "")
+    rule = broken_rule(model, keys=True, deletes=operation is not None)
+    late = f" AND {start} >= {since}" if since else ""
+    return (
+        f"SELECT n.* FROM ({new_rows(model, operation)}) n{only} WHERE {rule} IS NULL{late} QUALIFY row_number() OVER "
+        f"(PARTITION BY {columns_list(header.key)}, {start} ORDER BY {newest_first([])}) = 1"
+    )
+
+
+def _versions(run: Run, model: Model, good: str) -> str:
+    """A SELECT of the versions that good rows make."""
     header, operation = model.header, run.project.graph.operation(model.name)
     names = output_columns(model)
     start = quoted(header.valid_from or "")
-    key = columns_list(header.key)
     facts = [name for name in names if name not in header.key and name != header.valid_from]
-    gone = "_deleted" if operation else "false"
+    gone = DELETED if operation else "false"
     fact_row = f"row({gone}, {columns_list(facts)})" if facts else f"row({gone})"
     shown = ", ".join(
         f"CAST({start} AS TIMESTAMP) AS valid_from" if name == header.valid_from else quoted(name) for name in names
     )
-    rule = broken_rule(model, keys=True, deletes=operation is not None)
-    over = f"OVER (PARTITION BY {key} ORDER BY {start})"
+    over = f"OVER (PARTITION BY {columns_list(header.key)} ORDER BY {start})"
     return (
-        f"WITH good AS (SELECT n.* FROM ({new_rows(model, operation)}) n{only} WHERE {rule} IS NULL "
-        f"QUALIFY row_number() OVER (PARTITION BY {key}, {start} ORDER BY {newest_first([])}) = 1), "
+        f"WITH good AS ({good}), "
         f"steps AS (SELECT *, {fact_row} AS _facts, lag({fact_row}) {over} AS _before, row_number() {over} AS _number "
         "FROM good), "
         "kept AS (SELECT * FROM steps WHERE _number = 1 OR _before IS DISTINCT FROM _facts), "
