@@ -17,6 +17,19 @@ WORK = Path(os.environ.get("GOLDFEED_BENCH_WORK", ROOT / "bench" / ".scratch"))
 MEMORY_LIMIT, THREADS = "1GB", 2
 
 
+_TOUCH = "import mmap, sys; m = mmap.mmap(-1, int(sys.argv[1]) << 20); [m.__setitem__(at, 1) for at in range(0, len(m), 4096)]"
+
+
+def settle(megabytes: int = 2_000) -> None:
+    """Leave nothing for a run to pay that is not its own: files that were copied are written, and memory is at hand.
+
+    A virtual machine gives its host back what a deleted file or an ended process has freed, and then a page costs ten times
+    as much (3 GB: 1.8 to 8 s, on 2026-11-28).
+    """
+    os.sync()
+    subprocess.run([sys.executable, "-c", _TOUCH, str(megabytes)], check=True)
+
+
 @dataclass(frozen=True)
 class Measured:
     """Wall seconds, peak resident memory in MB, and seconds of CPU, of one process."""

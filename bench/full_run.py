@@ -11,7 +11,7 @@ import shutil
 from datetime import date
 from pathlib import Path
 
-from bench.common import WORK, Measured, measured, middle
+from bench.common import WORK, Measured, measured, middle, settle
 from pipeline.demo import write_shop
 
 
@@ -26,6 +26,7 @@ def drops(orders: int, dirty: float) -> Path:
 
 def by_hand(landing: Path) -> Measured:
     work = fresh("plain")
+    settle()
     return measured(["-m", "bench.plain", str(landing), str(work)])
 
 
@@ -33,6 +34,7 @@ def by_goldfeed(landing: Path) -> tuple[Measured, Measured]:
     """(the run, an idle second run)"""
     home = fresh("goldfeed")
     shutil.copytree(landing, home / "landing", copy_function=shutil.copy2)
+    settle()
     run = ["-m", "pipeline.cli", "--home", str(home), "run", "--quiet"]
     return measured(run), measured(run)
 

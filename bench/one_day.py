@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import shutil
 from datetime import date, timedelta
 from pathlib import Path
 
-from bench.common import WORK, Measured, measured, middle
+from bench.common import WORK, Measured, measured, middle, settle
 from pipeline.demo import write_shop
 
 LAST, A_DAY = date(2024, 5, 19), 5_000
@@ -73,7 +72,6 @@ def measure(orders: int, times: int) -> tuple[Measured, Measured, int]:
     for _ in range(1 if orders > 4_000_000 else times):
         shutil.rmtree(home, ignore_errors=True)
         shutil.copytree(history, home / "landing", copy_function=shutil.copy2)
-        os.sync()
         full.append(_run(home))
     days = []
     for _ in range(times):
@@ -81,12 +79,12 @@ def measure(orders: int, times: int) -> tuple[Measured, Measured, int]:
         shutil.rmtree(again, ignore_errors=True)
         shutil.copytree(home, again, symlinks=True)
         shutil.copytree(day, again / "landing", dirs_exist_ok=True)
-        os.sync()  # or the run's first fsync writes the copy of the history to the disk: 0.4 s of 2,000,000 orders
         days.append(_run(again))
     return middle(full), middle(days), touched(day)
 
 
 def _run(home: Path) -> Measured:
+    settle()  # or the first fsync writes the copy of the history to the disk: 0.4 s of 2,000,000 orders
     return measured(["-m", "pipeline.cli", "--home", str(home), "run", "--quiet"])
 
 

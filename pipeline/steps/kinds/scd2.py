@@ -27,7 +27,10 @@ from pipeline.steps.kinds.common import (
 )
 from pipeline.steps.kinds.rows import set_aside
 from pipeline.steps.kinds.whole import store
+from pipeline.warehouse.database import Database
 from pipeline.warehouse.ledger import TableState
+
+_FIRST = '"its first start"'  # a column beside those of a key, which may be called first
 
 
 def build_scd2(run: Run, model: Model, state: TableState, fresh: bool) -> Built:
@@ -74,13 +77,14 @@ def _touched(run: Run, model: Model, watermark: int) -> tuple[bool, bool, int]:
     database, key = run.database, model.header.key
     operation = run.project.graph.operation(model.name)
     rule = broken_rule(model, keys=True, deletes=operation is not None)
+    names = columns_list(key)
     database.run(
-        f"CREATE OR REPLACE TEMP TABLE touched AS SELECT DISTINCT {columns_list(key)} FROM ({new_rows(model, operation)}) "
-        f"WHERE {rule} IS NULL",
+        f"CREATE OR REPLACE TEMP TABLE touched AS SELECT {names}, min({quoted(model.header.valid_from or '')}) AS {_FIRST} "
+        f"FROM ({new_rows(model, operation)}) WHERE {rule} IS NULL GROUP BY {names}",
         [watermark],
     )
     only = f" SEMI JOIN temp.touched k ON {same_key(key, 'n', 'k')}"
-    since = _first_start(run, model, watermark)
+    since = _first_start(database)
     stale = held_rows(model, f"{only} WHERE n.valid_to >= {since}" if since else only)
     database.run(f"CREATE OR REPLACE TEMP TABLE stale AS {stale}")
     good = f"{_good(run, model, only, since)} UNION ALL BY NAME {_then(run, model, since)}" if since else _good(run, model, only)
@@ -104,14 +108,13 @@ def _with_kept_keys(run: Run, model: Model) -> str:
     return f"SELECT k.{key}, b.* FROM temp.versions b JOIN {held} UNION ALL {with_keys(model, 'temp.lacking')}"
 
 
-def _first_start(run: Run, model: Model, watermark: int) -> str | None:
+def _first_start(database: Database) -> str | None:
     """The first start of the new rows, as SQL: no version that ended before it changes. None where it is no time: then all is read.
 
     It is put into a variable, for a constant lets the engine skip what lies before.
     """
-    first = f"SELECT min({quoted(model.header.valid_from or '')}) FROM ({_good(run, model, '')})"
-    run.database.run(f"SET VARIABLE first_start = ({first})", [watermark])
-    kind = run.database.value("SELECT typeof(getvariable('first_start'))")
+    database.run(f"SET VARIABLE first_start = (SELECT min({_FIRST}) FROM temp.touched)")
+    kind = database.value("SELECT typeof(getvariable('first_start'))")
     return "CAST(getvariable('first_start') AS TIMESTAMP)" if kind in ("DATE", "TIMESTAMP") else None
 
 
