@@ -118,16 +118,20 @@ def _evolved_name(name: str, source: Source, evolved: set[str], new: list[str]) 
     column = re.sub(r"[^0-9a-z]+", "_", folded(name)).strip("_")
     if not column or source.drift == "ignore":
         return None
-    if len(name) > LONGEST_NAME:
-        raise FileRejected(
-            f"one of its columns has a name of {len(name)} letters, more than {LONGEST_NAME}: {_short(name, 40)}",
-            do=f"deliver a shorter name, or set `drift: ignore` in {source.path.name}",
-        )
     if column in source.columns or column in LINEAGE:
         column += "_2"
     if column not in evolved and column not in new:
+        _check_name(name, source)
         new.append(column)
     return column
+
+
+def _check_name(name: str, source: Source) -> None:
+    if len(name) > LONGEST_NAME:
+        raise FileRejected(
+            f"one of its columns has a name of {len(name)} letters, more than {LONGEST_NAME}: {_short(' '.join(name.split()), 40)}",
+            do=f"deliver a shorter name, or set `drift: ignore` in {source.path.name}",
+        )
 
 
 def _check_missing(fields: list[str | None], names: list[str], source: Source) -> None:
