@@ -82,6 +82,17 @@ def line_of_from(shop: Shop, model: str) -> int:
     return text[: text.index("FROM silver.log")].count("\n") + 1
 
 
+def test_rows_are_taken_one_by_one_from_a_view_that_shows_them_all(tmp_path: Path) -> None:
+    shop = people(tmp_path / "shop", log="view")
+    shop.write("sql/silver/log.sql", "/* ---\ndescription: x\nkind: view\n--- */\nSELECT * FROM bronze.people\n")
+    day(shop, 1, [("a", "Rome", 1), ("b", "Rome", 2)])
+    day(shop, 2, [("a", "Bonn", 5)])
+    before = versions(shop)
+    assert cities(shop, "a") == [("Rome", 1, False), ("Bonn", 5, True)]
+    shop.run(Order(full_refresh=True))
+    assert versions(shop) == before
+
+
 def test_a_day_does_not_read_what_ended_before_it(tmp_path: Path) -> None:
     shop = people(tmp_path / "shop")
     day(shop, 1, [("a", "Rome", 1), ("a", "Bonn", 3), ("b", "Rome", 2)])
