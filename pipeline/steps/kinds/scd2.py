@@ -34,7 +34,7 @@ _FIRST = '"its first start"'  # a column beside those of a key, which may be cal
 
 
 def build_scd2(run: Run, model: Model, state: TableState, fresh: bool) -> Built:
-    """Rebuild the versions of the keys that new rows bring, each from its whole history; with `fresh`, of all.
+    """Rebuild the versions of the keys that new rows bring, from the first new start on; with `fresh`, all of them.
 
     Of rows with the same key and start the newest delivery stands; rows that
     change nothing but the time are joined to the version before them; a row
@@ -75,12 +75,9 @@ def _whole(run: Run, model: Model, state: TableState) -> tuple[bool, bool, int]:
 def _touched(run: Run, model: Model, watermark: int) -> tuple[bool, bool, int]:
     """The versions of the keys in the new rows, in place of those they had. As `_whole`; versions may go and none come."""
     database, key = run.database, model.header.key
-    operation = run.project.graph.operation(model.name)
-    rule = broken_rule(model, keys=True, deletes=operation is not None)
-    names = columns_list(key)
+    names, start = columns_list(key), quoted(model.header.valid_from or "")
     database.run(
-        f"CREATE OR REPLACE TEMP TABLE touched AS SELECT {names}, min({quoted(model.header.valid_from or '')}) AS {_FIRST} "
-        f"FROM ({new_rows(model, operation)}) WHERE {rule} IS NULL GROUP BY {names}",
+        f"CREATE OR REPLACE TEMP TABLE touched AS SELECT {names}, min({start}) AS {_FIRST} FROM ({_good(run, model, '')}) GROUP BY {names}",
         [watermark],
     )
     only = f" SEMI JOIN temp.touched k ON {same_key(key, 'n', 'k')}"
