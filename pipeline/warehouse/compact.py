@@ -11,6 +11,7 @@ from pipeline.failpoints import failpoint
 from pipeline.published import sync
 from pipeline.settings import Settings, bytes_of
 from pipeline.sql import CHECKSUM, WHOLE_ROW, literal, quoted
+from pipeline.warehouse.connections import CATALOG, GROUP_ROWS
 from pipeline.warehouse.database import Database, open_database
 
 _SUFFIX = ".compact"
@@ -26,7 +27,8 @@ class Size:
 
 def size_of(database: Database) -> Size:
     """How large the warehouse file is, and how much of it is free blocks."""
-    block, total, free = database.rows("SELECT block_size, total_blocks, free_blocks FROM pragma_database_size()")[0]
+    sizes = "SELECT block_size, total_blocks, free_blocks FROM pragma_database_size() WHERE database_name = current_database()"
+    block, total, free = database.rows(sizes)[0]
     return Size(int(block) * int(total), int(free) / int(total) if total else 0.0)
 
 
@@ -70,26 +72,25 @@ def forget_copy(settings: Settings) -> None:
 
 
 def _copy(database: Database, new: Path) -> None:
-    name = str(database.value("SELECT current_database()"))
-    database.run(f"ATTACH {literal(str(new))} AS compacted")
+    database.run(f"ATTACH {literal(str(new))} AS compacted (ROW_GROUP_SIZE {GROUP_ROWS})")
     with database.in_order():
-        database.run(f"COPY FROM DATABASE {quoted(name)} TO compacted")
+        database.run(f"COPY FROM DATABASE {CATALOG} TO compacted")
     failpoint("compact.after_copy")
     database.run("CHECKPOINT compacted")
-    _compare(database, name)
+    _compare(database)
     database.run("DETACH compacted")
 
 
-def _compare(database: Database, name: str) -> None:
+def _compare(database: Database) -> None:
     tables = database.rows(
-        "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = ? AND NOT temporary", [name]
+        "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = ? AND NOT temporary", [CATALOG]
     )
     for schema, table in tables:
         sums = [
             database.rows(
                 f"SELECT {CHECKSUM} FROM {quoted(place)}.{quoted(schema)}.{quoted(table)} {WHOLE_ROW}"
             )
-            for place in (name, "compacted")
+            for place in (CATALOG, "compacted")
         ]
         if sums[0] != sums[1]:
             raise PermanentError(

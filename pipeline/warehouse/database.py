@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,10 +13,10 @@ import duckdb
 from pipeline.errors import GoldfeedError, PermanentError, UsageError, WarehouseBusy, first_line
 from pipeline.settings import Settings, bytes_of
 from pipeline.sql import quoted
+from pipeline.warehouse.connections import another_of, check_engine, connected, know_progress
 from pipeline.warehouse.engine import REBUILD, translated
 from pipeline.warehouse.masks import install, key_id, token_key
 
-MINIMUM = (2, 0, 0)
 Row = tuple[Any, ...]
 _READ: dict[str, duckdb.Statement] = {}  # statements that come again, as the engine's parser has read them
 _MOST = 500  # of them in memory
@@ -43,9 +42,9 @@ class Database:
 
         A `bare` one lacks the masking functions, which take longer to make than a look at the ledger.
         """
-        cursor = self._connection.cursor()
+        cursor = another_of(self._connection)
         if not bare:
-            _measure(cursor)
+            know_progress(cursor)
             with translated(str(self.path)):
                 install(cursor, self._key)
         other = Database(cursor, self.path, self, key=self._key)
@@ -169,17 +168,32 @@ class Database:
             self.run("SET SESSION preserve_insertion_order = false")
 
     @contextmanager
-    def giving_way(self, limit: str) -> Iterator[None]:
-        """Half of the engine's memory for something else that works in this process; what it holds goes to disk."""
+    def giving_way(self, limit: str, most: int | None = None) -> Iterator[None]:
+        """At most so many bytes for the engine, usually half of its memory, for something else that works in this process.
+
+        What it holds beyond that goes to disk.
+        """
         other = self._connection.cursor()  # a refusal must not end the transaction under way
+        held = bytes_of(limit) // 2 if most is None else most
         try:
             with suppress(duckdb.OutOfMemoryException):  # what is being built beside needs it
-                other.execute(f"SET memory_limit = '{bytes_of(limit) // 2_000_000}MB'")
+                other.execute(f"SET memory_limit = '{held // 1_000_000 + 1}MB'")
             yield
         finally:
             with translated(str(self.path)):
                 other.execute(f"SET memory_limit = '{limit}'")
             other.close()
+
+    def let_go(self, limit: str) -> None:
+        """Let go of the blocks of tables in memory: they are in the file as well. Nobody else may be at work.
+
+        They stay where they fill the memory, as in a large run: what comes next would read most of them again.
+        """
+        held = "sum(memory_usage_bytes)"
+        blocks, all_of_it = self.rows(f"SELECT {held} FILTER (tag = 'BASE_TABLE'), {held} FROM duckdb_memory()")[0]
+        if blocks < bytes_of(limit) // 2:
+            with self.giving_way(limit, most=int(all_of_it - blocks)):
+                pass
 
     def checkpoint(self) -> bool:
         """Write everything to the file: after each schema change (DESIGN.md, duckdb#22124). Returns whether it was done.
@@ -249,29 +263,15 @@ def open_database(settings: Settings, *, read_only: bool = False) -> Database:
 
     Raises WarehouseBusy when another process holds it, PermanentError when it cannot be read.
     """
-    _check_engine()
+    check_engine()
     path = settings.warehouse
-    config: dict[str, Any] = {
-        "memory_limit": settings.memory_limit,
-        "threads": settings.threads,
-        "preserve_insertion_order": False,
-        "temp_directory": str(settings.scratch / "spill"),
-        "wal_autocheckpoint": "256MB",  # one checkpoint a run does; the default of 16 MB puts one into a day's update
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-    }
     try:
         with translated(str(path)):
-            connection = duckdb.connect(str(path), read_only=read_only, config=config)
+            connection = connected(settings, path, read_only=read_only)
     except WarehouseBusy:
         raise
     except GoldfeedError as error:
-        raise PermanentError(
-            "the warehouse file cannot be opened",
-            where=str(path),
-            do=REBUILD,
-        ) from error
-    _measure(connection)
+        raise PermanentError("the warehouse file cannot be opened", where=str(path), do=REBUILD) from error
     try:
         key = None if read_only else token_key(settings.secrets)
         with translated(str(path)):
@@ -284,32 +284,8 @@ def open_database(settings: Settings, *, read_only: bool = False) -> Database:
 
 def open_in_memory(settings: Settings) -> Database:
     """A warehouse that is gone when it is closed."""
-    _check_engine()
-    config: dict[str, Any] = {
-        "memory_limit": settings.memory_limit,
-        "threads": settings.threads,
-        "preserve_insertion_order": False,
-        "temp_directory": str(settings.scratch / "spill"),
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-    }
-    connection = duckdb.connect(":memory:", config=config)
-    _measure(connection)
+    check_engine()
+    connection = connected(settings, None)
     key = token_key(settings.secrets)
     install(connection, key)
     return Database(connection, Path("memory"), key=key)
-
-
-def _measure(connection: duckdb.DuckDBPyConnection) -> None:
-    """Have the engine know how far it is, without drawing a bar of its own."""
-    connection.execute("SET enable_progress_bar = true")
-    connection.execute("SET enable_progress_bar_print = false")
-
-
-def _check_engine() -> None:
-    version = tuple(int(part) for part in re.findall(r"\d+", duckdb.__version__)[:3])
-    if version < MINIMUM:
-        raise PermanentError(
-            f"DuckDB {duckdb.__version__} is older than 2.0.0 and can leave the file unopenable after a crash",
-            do="type `make setup` to install the pinned version",
-        )

@@ -33,6 +33,8 @@ def _ours(error: duckdb.Error, where: str) -> GoldfeedError:
     text = first_line(error)
     if "corrupt" in text.lower() or "checksum" in text.lower():
         return PermanentError("the warehouse file is damaged", where=where, do=REBUILD)
+    if isinstance(error, duckdb.ResourceInUseException):
+        return WarehouseBusy("this process has the warehouse open already", where=where, do="wait until it ends, or stop it")
     if isinstance(error, duckdb.IOException):
         if "lock" in text.lower():
             return WarehouseBusy(

@@ -8,13 +8,17 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
+import duckdb
 import pytest
 
+from pipeline.errors import WarehouseBusy
 from pipeline.runner import Order
 from pipeline.steps.again import Period, date_of
+from pipeline.warehouse.database import open_database
 from tests.conftest import ORDERS_YML, ROOT, Shop
 from tests.incremental.little import content, drop, little_shop
 
@@ -246,3 +250,35 @@ def test_backfills_in_any_place_change_nothing_when_nothing_has_changed(tmp_path
     before = content(shop)
     shop.run(Order(again=Period(date(2000, 1, 1), date(2100, 1, 1))))
     assert content(shop) == before
+
+
+def test_a_warehouse_that_is_open_in_the_same_process_is_busy_not_damaged(shop: Shop) -> None:
+    opened = closing(open_database(shop.project().settings))
+    with opened, pytest.raises(WarehouseBusy, match="this process has the warehouse open already"):
+        open_database(shop.project().settings)
+    shop.drop_orders("orders.csv", "1,c,paid,1,2024-01-01")
+    assert shop.run().status == "succeeded"
+
+
+def test_a_warehouse_in_larger_groups_of_rows_goes_on_as_it_is(shop: Shop) -> None:
+    with duckdb.connect(str(shop.home / "warehouse.duckdb")) as older:
+        older.execute("CREATE SCHEMA silver; CREATE TABLE silver.older AS SELECT range AS n FROM range(200000)")
+    with closing(open_database(shop.project().settings)) as database:
+        database.run("INSERT INTO silver.older SELECT range FROM range(200000)")
+        database.checkpoint()
+    assert shop.warehouse("SELECT count(*), sum(n) FROM silver.older") == [(400_000, 2 * 199_999 * 100_000)]
+
+
+def test_blocks_of_tables_are_let_go_of_unless_memory_is_full_of_them(shop: Shop) -> None:
+    held, limit = "SELECT sum(memory_usage_bytes) FROM duckdb_memory() WHERE tag = 'BASE_TABLE'", "SELECT current_setting('memory_limit')"
+    given = shop.project().settings
+    with closing(open_database(given)) as database:
+        database.run("CREATE TABLE many AS SELECT hash(range) AS n FROM range(500000)")
+        database.checkpoint()
+        first, before = int(database.value(held)), database.value(limit)
+        database.let_go("6MB")
+        assert int(database.value(held)) == first > 3_000_000
+        database.let_go(given.memory_limit)
+        assert int(database.value(held)) < first // 4
+        assert database.value(limit) == before
+        assert database.value("SELECT count(*) FROM many") == 500_000

@@ -216,7 +216,7 @@ def test_readme_commands_run_as_they_are_written(tmp_path: Path) -> None:
             customer = f"customer_id,updated_at\nC99999{len(words[0])},2025-01-01 00:00:00\n"
             shop.drop(f"more/customers_2025{words[0]}.csv", customer)
             assert shop.cli("run").returncode == 0
-        words = [str(tmp_path / "project" / word) if word == "data/landing" else word.strip('"') for word in words]
+        words = [str(tmp_path / "project" / word) if word in ("data/landing", "report") else word.strip('"') for word in words]
         words = ["500" if word == "20000" else word for word in words]
         done = shop.cli(*words)
         assert done.returncode == 0, (line, done.stderr)
