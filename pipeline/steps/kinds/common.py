@@ -206,11 +206,11 @@ def same_key(names: Iterable[str], one: str, other: str) -> str:
 
 def held_rows(model: Model, only: str) -> str:
     """A SELECT of the table's rows n that the join `only` leaves, with their place in it."""
-    place = f", n.rowid AS {PLACE}" if _has_places(model) else ""
+    place = f", n.rowid AS {PLACE}" if has_places(model) else ""
     return f"SELECT n.*{place} FROM {target(model)} n {only}"
 
 
-def _has_places(model: Model) -> bool:
+def has_places(model: Model) -> bool:
     """Whether `rowid` is the place of a row: not where a column is called so, and with * nobody knows."""
     return not {"*", "rowid"} & {name.casefold() for name in output_columns(model)}
 
@@ -221,7 +221,7 @@ def replace_rows(run: Run, model: Model, key: list[str], stale: str, fresh: str)
     Both hold every row of the keys they hold at all, `stale` as `held_rows` gives them. What went and what came is left in
     temp.removed and temp.added.
     """
-    database, placed = run.database, _has_places(model)
+    database, placed = run.database, has_places(model)
     net_rows(database, fresh, f"(SELECT * EXCLUDE ({PLACE}) FROM {stale})" if placed else stale)
     names = columns_list(key)
     differing = database.made(

@@ -15,6 +15,7 @@ from pipeline.steps.kinds.common import (
     check_balance,
     count,
     file_rank,
+    has_places,
     newest_first,
     rank_files,
     reasons,
@@ -23,9 +24,12 @@ from pipeline.steps.kinds.common import (
     target,
     winning,
 )
+from pipeline.warehouse.connections import GROUP_ROWS
 from pipeline.warehouse.database import Database
 from pipeline.warehouse.ledger import TableState
 from pipeline.warehouse.quarantine import set_aside_lines
+
+_NEAR, _FEW = 8, 0.05  # rows that change are moved when they are in more groups than that, and fewer than that share of their rows
 
 
 def build_rows(run: Run, model: Model, state: TableState, fresh: bool) -> Built:
@@ -187,12 +191,27 @@ def _note_change(run: Run, model: Model, deletes: bool) -> None:
 
 def _write(run: Run, model: Model, deletes: bool) -> None:
     database, same = run.database, same_key(model.header.key, "t", "s")
+    if not deletes and has_places(model) and _lie_scattered(database):
+        names = columns_list([*output_columns(model), *CARRIED])
+        database.run(f"DELETE FROM {target(model)} t USING temp.wins s WHERE t.rowid = s.{PLACE}")
+        database.run(f"INSERT INTO {target(model)} ({names}) SELECT {names} FROM temp.wins")
+        return
     if not deletes:
         database.run(_merge(model, _differing_columns(database, model)))
         return
     for place, which in ((target(model), f"NOT {DELETED}"), (_gone(model), DELETED)):
         database.run(f"DELETE FROM {place} t USING temp.wins s WHERE {same}")
         database.run(f"INSERT INTO {place} SELECT * EXCLUDE ({DELETED}, {PLACE}) FROM temp.wins WHERE {which}")
+
+
+def _lie_scattered(database: Database) -> bool:
+    """Whether the rows that change are so few and so far apart that they had better move to the table's end.
+
+    Where a row is set in place, its columns are packed anew for all rows of its group; of one that goes only the place is noted.
+    """
+    held = f"SELECT count(*), count(DISTINCT {PLACE} // {GROUP_ROWS}) FROM temp.wins WHERE {PLACE} IS NOT NULL"
+    changed, groups = database.rows(held)[0]
+    return bool(groups > _NEAR and changed < groups * GROUP_ROWS * _FEW)
 
 
 def _differing_columns(database: Database, model: Model) -> list[str]:
@@ -208,8 +227,7 @@ def _merge(model: Model, changed: list[str]) -> str:
     names = [*output_columns(model), *CARRIED]
     changes = ", ".join(f"{quoted(name)} = s.{quoted(name)}" for name in changed)
     update = f"WHEN MATCHED THEN UPDATE SET {changes} " if changes else ""
-    placed = "rowid" not in {name.casefold() for name in names}
-    same = f"t.rowid = s.{PLACE}" if placed else same_key(model.header.key, "t", "s")
+    same = f"t.rowid = s.{PLACE}" if has_places(model) else same_key(model.header.key, "t", "s")
     return (
         f"MERGE INTO {target(model)} t USING temp.wins s ON {same} "
         f"{update}"
