@@ -14,6 +14,7 @@ from pipeline.errors import TransientError
 from pipeline.runner import execute, open_warehouse
 from pipeline.situation import Order
 from pipeline.steps import draft, publish
+from pipeline.warehouse.connections import another_of
 from pipeline.warehouse.database import Database
 from tests.conftest import Shop
 from tests.incremental.little import drop, little_shop
@@ -112,7 +113,7 @@ def test_a_checkpoint_that_the_engine_refuses_while_tables_are_written_is_made_a
     made, really = list[bool](), Database.checkpoint
 
     def checkpoint(self: Database) -> bool:
-        other = self.connection.cursor()
+        other = another_of(self.connection)
         if not made:
             other.execute("BEGIN; CREATE TABLE ledger.under_way (n INTEGER)")
         made.append(really(self))
