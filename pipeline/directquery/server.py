@@ -14,6 +14,23 @@ _STATE = re.compile(r"SQLSTATE: (\w{5})")
 # what may pass: no connection, too many, locks, disk or memory full, shutting down
 _PASSING = ("08", "40", "53", "55P03", "57P")
 
+# a server whose machine is gone sends no word of it: without these a look at it took minutes, a connection that waits for its answer hours
+_PATIENCE = {  # seconds, seconds, seconds, times, milliseconds
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+
+
+def with_patience(url: str) -> str:
+    """An address, as URL or `name=value` words, with how long a silent server is waited for where it does not say so itself."""
+    told = [f"{name}={value}" for name, value in _PATIENCE.items() if f"{name}=" not in url]
+    if not url.startswith(("postgresql://", "postgres://")):
+        return " ".join([*told, url])
+    return f"{url}{'&' if '?' in url else '?'}{'&'.join(told)}" if told else url
+
 
 def without_password(text: str, url: str) -> str:
     """What the driver says of a connection, without what it quotes of the password: of a URL it cannot read it shows parts."""
@@ -34,7 +51,7 @@ class Server:
 
         self._error: type[Exception] = postgres.Error
         with self._told(url):
-            self._connection = postgres.connect(url)
+            self._connection = postgres.connect(with_patience(url))
 
     def close(self) -> None:
         """Close it; what was not committed is undone."""

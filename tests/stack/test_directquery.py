@@ -174,7 +174,7 @@ def test_the_loader_is_called_well_only_while_postgresql_has_what_is_published(s
     stack.version()
     assert _health(stack) == 0
     stack.compose("stop", "-t", "1", "postgres")
-    until(lambda: _health(stack) != 0, 30, 0.2)
+    until(lambda: _health(stack) != 0, 60, 0.2)
     stack.compose("up", "-d", "--wait")
     assert _health(stack) == 0
 
