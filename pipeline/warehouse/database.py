@@ -119,7 +119,7 @@ class Database:
             return names, types, cursor.fetchall()
 
     def query(self, statement: str, *, sandbox: bool = True) -> tuple[list[str], list[Row]]:
-        """A person's one statement. Raises UsageError when it is wrong or not allowed on a read-only file.
+        """A person's one statement, which only reads. Raises UsageError when it is wrong or would write.
 
         `sandbox` shuts the engine off from other files, in all connections of this process and for good.
         """
@@ -129,8 +129,12 @@ class Database:
                 raise UsageError("a query is one statement", where="query", do="give one SELECT")
             if sandbox:
                 self._connection.execute("SET enable_external_access = false")
-            cursor = self._connection.execute(found[0])
-            return [str(column[0]) for column in cursor.description or []], cursor.fetchall()
+            self._connection.execute("BEGIN TRANSACTION READ ONLY")  # a file may be read-only, what is in memory beside it is not
+            try:
+                cursor = self._connection.execute(found[0])
+                return [str(column[0]) for column in cursor.description or []], cursor.fetchall()
+            finally:
+                self._connection.execute("ROLLBACK")
         except duckdb.Error as error:
             raise UsageError(first_line(error), where="query", do="correct the SQL") from error
 

@@ -222,7 +222,7 @@ def test_s11_a_query_can_read_its_tables_and_nothing_else(shop: Shop, sql: str, 
             open_snapshot(settings).query(sql)
 
 
-@pytest.mark.parametrize("sql", ["DELETE FROM ledger.runs", "DROP TABLE gold.totals", "CREATE TABLE gold.x AS SELECT 1", "UPDATE silver.orders SET amount = 0"])
+@pytest.mark.parametrize("sql", ["DELETE FROM ledger.runs", "DROP TABLE gold.totals", "CREATE TABLE gold.x AS SELECT 1", "UPDATE silver.orders SET amount = 0", "CREATE TABLE memory.main.x AS SELECT 1", "COMMIT"])
 def test_the_warehouse_is_read_only_for_queries(shop: Shop, sql: str) -> None:
     shop.drop_orders("orders.csv", row(1))
     shop.run()
