@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
 import sys
 from collections.abc import Iterator, Mapping
@@ -72,9 +73,7 @@ def _show_all(facts: Iterator[dict[str, Any]], stack: ExitStack) -> int:
         if "error" in fact:
             raise _error(fact["error"])
         if "text" in fact:
-            stream = sys.stdout if fact["to"] == "out" else sys.stderr
-            stream.write(fact["text"])
-            stream.flush()
+            _write(fact["to"], fact["text"])
         elif "task" in fact:
             bars = bars or stack.enter_context(show.Bars())
             _move(bars, progress, fact)
@@ -82,6 +81,17 @@ def _show_all(facts: Iterator[dict[str, Any]], stack: ExitStack) -> int:
             stack.close()
             bars = None
     raise ConnectionError("the answer has no end")
+
+
+def _write(where: str, text: str) -> None:
+    """Show a text; when nobody reads it any more the command ends here, as rich has it end, and the service is not blamed."""
+    stream = sys.stdout if where == "out" else sys.stderr
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # or Python complains of it once more at its end
+        raise SystemExit(1) from None
 
 
 def _move(bars: show.Bars, progress: dict[str, float], fact: Mapping[str, Any]) -> None:

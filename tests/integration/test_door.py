@@ -247,6 +247,15 @@ def test_a_service_killed_in_the_middle_of_a_call_is_said(shop: Shop, serve: Cal
     assert shop.cli("run").returncode == 0 and shop.ask("SELECT * FROM totals") == [("paid", 1, 1)]
 
 
+def test_a_reader_who_has_seen_enough_is_not_told_that_the_service_is_gone(shop: Shop, serve: Callable[..., Served]) -> None:
+    filled(shop)
+    up(shop, serve)
+    with shop.begin("status") as asked:
+        assert asked.stdout is not None and asked.stderr is not None
+        asked.stdout.close()
+        assert (asked.wait(60), asked.stderr.read()) == (1, "")
+
+
 def test_k7_a_second_service_on_one_home_is_refused(shop: Shop, serve: Callable[..., Served]) -> None:
     filled(shop)
     up(shop, serve)
