@@ -29,7 +29,8 @@ def with_patience(url: str) -> str:
     told = [f"{name}={value}" for name, value in _PATIENCE.items() if f"{name}=" not in url]
     if not url.startswith(("postgresql://", "postgres://")):
         return " ".join([*told, url])
-    return f"{url}{'&' if '?' in url else '?'}{'&'.join(told)}" if told else url
+    bare = url.rstrip("?&")  # which may end it, but two of them may not follow each other
+    return f"{bare}{'&' if '?' in bare else '?'}{'&'.join(told)}" if told else url
 
 
 def without_password(text: str, url: str) -> str:

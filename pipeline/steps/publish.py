@@ -122,7 +122,7 @@ def _write_tables(
     tables = {model.name: link_table(run, model, states, beside, last) for model in gold}
     left = [model for model in gold if tables[model.name] is None]
     if not (run.draft.early or run.in_a_row):
-        run.database.let_go(run.project.settings.memory_limit)  # 200,000 orders: 15 MB less at the most
+        run.database.let_go(run.project.settings.memory_limit)  # the peak of 200,000 orders is 15 MB lower
     with run.database.in_order():
         if run.in_a_row and len(left) == 1:
             tables[left[0].name] = write_table(run, left[0], states, beside, last)

@@ -27,7 +27,7 @@ from pipeline.warehouse.ledger import TableState, files_since
 
 # dictionaries of more words cost a quarter of the time of a file (200,000 rows) and save next to nothing of its size
 _FORMAT = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, PARQUET_VERSION v1, DICTIONARY_SIZE_LIMIT 10000"
-_GROUP = 61_440  # rows that the engine packs at a time; twice as many take 12 to 20 MB more of a run's memory and save 1% of the files
+_GROUP = 61_440  # rows that the engine packs at a time; twice as many take about 15 MB more of a run's memory and save 1% of the files
 
 
 def write_table(

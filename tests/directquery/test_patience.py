@@ -6,6 +6,7 @@ import socket
 import time
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from pipeline.directquery import server
 from pipeline.directquery.server import Server, with_patience
@@ -17,11 +18,14 @@ from pipeline.errors import TransientError
     [
         ("postgresql://db/gold", "postgresql://db/gold?connect_timeout=10&keepalives_idle=10&"),
         ("postgres://db?sslmode=require", "postgres://db?sslmode=require&connect_timeout=10&"),
+        ("postgresql://db/gold?", "postgresql://db/gold?connect_timeout=10&"),
+        ("postgresql://db/gold?sslmode=require&", "postgresql://db/gold?sslmode=require&connect_timeout=10&"),
         ("host=db dbname=gold", "connect_timeout=10 keepalives_idle=10 "),
     ],
 )
 def test_an_address_is_asked_for_with_patience_of_its_own_kind(url: str, asked: str) -> None:
     assert with_patience(url).startswith(asked) and url in with_patience(url)
+    assert conninfo_to_dict(with_patience(url)).items() >= {**conninfo_to_dict(url), "keepalives_count": "3"}.items()
 
 
 def test_what_the_address_says_itself_stands() -> None:

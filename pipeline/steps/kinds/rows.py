@@ -190,18 +190,27 @@ def _note_change(run: Run, model: Model, deletes: bool) -> None:
 
 
 def _write(run: Run, model: Model, deletes: bool) -> None:
-    database, same = run.database, same_key(model.header.key, "t", "s")
-    if not deletes and has_places(model) and _lie_scattered(database):
-        names = columns_list([*output_columns(model), *CARRIED])
-        database.run(f"DELETE FROM {target(model)} t USING temp.wins s WHERE t.rowid = s.{PLACE}")
-        database.run(f"INSERT INTO {target(model)} ({names}) SELECT {names} FROM temp.wins")
-        return
-    if not deletes:
+    database = run.database
+    if deletes:
+        _part_from_gone(database, model)
+    elif has_places(model) and _lie_scattered(database):
+        _move_to_end(database, model)
+    else:
         database.run(_merge(model, _differing_columns(database, model)))
-        return
+
+
+def _part_from_gone(database: Database, model: Model) -> None:
+    """Each key's newest row is in the table or, if that took it away, in the one of the deleted keys."""
+    same = same_key(model.header.key, "t", "s")
     for place, which in ((target(model), f"NOT {DELETED}"), (_gone(model), DELETED)):
         database.run(f"DELETE FROM {place} t USING temp.wins s WHERE {same}")
         database.run(f"INSERT INTO {place} SELECT * EXCLUDE ({DELETED}, {PLACE}) FROM temp.wins WHERE {which}")
+
+
+def _move_to_end(database: Database, model: Model) -> None:
+    names = columns_list([*output_columns(model), *CARRIED])
+    database.run(f"DELETE FROM {target(model)} t USING temp.wins s WHERE t.rowid = s.{PLACE}")
+    database.run(f"INSERT INTO {target(model)} ({names}) SELECT {names} FROM temp.wins")
 
 
 def _lie_scattered(database: Database) -> bool:
