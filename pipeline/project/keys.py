@@ -54,8 +54,9 @@ class Narrowing:
 
 def read_narrowing(model: Model, columns: Columns) -> Narrowing:
     """Read what the SQL of a model shows; raises NotNarrowable when it is nothing at all. Takes 10 to 30 ms: see narrowings.py."""
-    assert model.select is not None
-    query = _qualified(model.select, columns)
+    select = model.select or model.given
+    assert select is not None
+    query = _qualified(select, columns)
     _check_steady(query)
     _check_lineage(query)
     found = Narrowing(_by(query, model.header.key), used=_used(query))

@@ -22,6 +22,7 @@ Kind = Literal["upsert", "append", "incremental", "scd2", "full", "view"]
 _HEADER = re.compile(r"\A\s*/\*\s*---[^\n]*\n(?P<yaml>.*?)\n?\s*---\s*\*/", re.S)
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _NUMBERED = ("full", "incremental", "scd2")  # kinds that give surrogate keys
+_NOT_OF_ROWS = {"description", "columns", "foreign_keys", "measures", "refresh_by", "pii", "lineage", "select"}
 
 
 class Measure(BaseModel):
@@ -69,6 +70,9 @@ class Header(BaseModel):
         default_factory=dict,
         description="column: clear, to publish personal data for roles that may see it; masked, by a Polars function",
     )
+    select: str | None = Field(
+        None, description="Polars: a SELECT whose rows are the function's one argument (default: the tables its arguments name)"
+    )
     lineage: dict[str, Texts] = Field(
         default_factory=dict,
         description="Polars: column: the table.column it is made of (default: every column of every input)",
@@ -104,13 +108,17 @@ class Header(BaseModel):
 
 @dataclass(frozen=True)
 class Model:
-    """A model as read. `inputs` are full names (`silver.orders`), in the order of first use."""
+    """A model as read. `inputs` are full names (`silver.orders`), in the order of first use.
+
+    `select`: of a SQL model, the whole of it. `given`: of a Polars model, the SELECT of its header, if it has one.
+    """
 
     name: str
     path: Path
     header: Header
     inputs: tuple[str, ...]
     select: exp.Query | None = None
+    given: exp.Query | None = None
     lines: dict[str, int] = field(default_factory=dict)
     fingerprint: str = ""
 
@@ -145,6 +153,8 @@ def _read_sql(path: Path) -> Model:
         raise ProjectError("a model begins with a header /* --- ... --- */", where=f"{path}:1", do="see docs/models.md")
     first = text[: match.start("yaml")].count("\n") + 1
     header = checked(Header, read_yaml(match["yaml"], path, first), match["yaml"], path, first)
+    if header.select is not None:
+        raise ProjectError("only a Polars model has select: in its header", where=f"{path}:{first}", do="leave it out")
     body = "\n" * text[: match.end()].count("\n") + text[match.end() :]
     select = _parse(body, path)
     _check_rules(header, path, first)
@@ -201,9 +211,7 @@ def _tables(select: exp.Query) -> dict[str, int]:
 
 def _fingerprint(header: Header, code: str) -> str:
     """What a change of which rebuilds the table: descriptions, blanks and comments do not count."""
-    facts = header.model_dump(
-        exclude={"description", "columns", "foreign_keys", "measures", "refresh_by", "pii", "lineage"}
-    )
+    facts = header.model_dump(exclude=_NOT_OF_ROWS)  # the SELECT of a Polars model counts as code
     return hashlib.sha256(json.dumps([facts, code], sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -221,26 +229,57 @@ def _read_python(path: Path) -> Model:
             where=f"{path}:1",
             do="see docs/models.md",
         )
-    header = checked(Header, read_yaml(parts[1], path, 2), parts[1], path, 2)
+    first = _first_line(tree) + parts[0].count("\n")
+    header = checked(Header, read_yaml(parts[1], path, first), parts[1], path, first)
     function = _the_function(tree, path)
-    inputs = tuple(argument.arg for argument in function.args.args)
-    if header.kind != "full" or not inputs:
-        raise ProjectError(
-            "a Polars model is of kind full and its function names its tables as arguments",
-            where=f"{path}:{function.lineno}",
-            do="see docs/models.md",
-        )
-    if header.surrogate_key:
-        raise ProjectError("a Polars model gives no surrogate_key", where=f"{path}:2", do="leave it out")
+    given = _given(header, parts[1], path, first)
+    _check_function(header, function, path)
+    lines = _tables(given) if given is not None else {one.arg: function.lineno for one in function.args.args}
     code = ast.dump(ast.Module(body=tree.body[1:], type_ignores=[]))
     return Model(
         name=_named(path),
         path=path,
         header=header,
-        inputs=inputs,
-        lines=dict.fromkeys(inputs, function.lineno),
-        fingerprint=_fingerprint(header, code),
+        inputs=tuple(lines),
+        given=given,
+        lines=lines,
+        fingerprint=_fingerprint(header, code if given is None else f"{given.sql('duckdb', comments=False)}\n{code}"),
     )
+
+
+def _first_line(tree: ast.Module) -> int:
+    """The line on which a module's docstring has its first word."""
+    raw = ast.get_docstring(tree, clean=False) or ""
+    return tree.body[0].lineno + raw[: len(raw) - len(raw.lstrip())].count("\n")
+
+
+def _given(header: Header, text: str, path: Path, first: int) -> exp.Query | None:
+    """The SELECT of a Polars model's header, which begins on line `first`; parsed so that its lines are those of the file."""
+    if header.select is None:
+        return None
+    lines = text.splitlines()
+    place = next((place for place, line in enumerate(lines) if line.startswith("select:")), 0)
+    in_block = lines[place].removeprefix("select:").strip()[:1] in ("|", ">", "")
+    return _parse("\n" * (first + place - 1 + in_block) + header.select, path)
+
+
+def _check_function(header: Header, function: ast.FunctionDef, path: Path) -> None:
+    kinds, arguments = ("full",) if header.select is None else ("full", "incremental"), len(function.args.args)
+    if header.kind not in kinds or not arguments:
+        raise ProjectError(
+            "a Polars model is of kind full, or of kind incremental with a select: in its header, and its function names "
+            "its tables as arguments",
+            where=f"{path}:{function.lineno}",
+            do="see docs/models.md",
+        )
+    if header.select is not None and arguments != 1:
+        raise ProjectError(
+            f"its function has {arguments} arguments, but the header's select: gives one",
+            where=f"{path}:{function.lineno}",
+            do="join the tables in the SELECT",
+        )
+    if header.surrogate_key:
+        raise ProjectError("a Polars model gives no surrogate_key", where=f"{path}:2", do="leave it out")
 
 
 def _the_function(tree: ast.Module, path: Path) -> ast.FunctionDef:

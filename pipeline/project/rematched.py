@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from pipeline.errors import NotNarrowable
-from pipeline.project.scopes import Part, Scope
+from pipeline.project.scopes import Part, Scope, owner
 from pipeline.project.since import Span, span_of
 from pipeline.project.touch import Touch, came_name, changed_name, conditions, ever, relation, went_name
 from pipeline.sql import quoted
@@ -77,8 +77,8 @@ def _bound(scope: Scope, alias: str, span: Span) -> _Bound | None:
 
     It joins in the order it likes, and for the items of a few products it would read all there are (24,000,000 in 0.7 s).
     """
-    pairs = [pair if pair[0].table == alias else pair[::-1] for pair in scope.pairs]
-    pair = next((pair for pair in pairs if (pair[0].table, pair[1].table) == (alias, span.owner)), None)
+    both_ways = [way for pair in scope.pairs for way in (pair, pair[::-1]) if (owner(way[0]), owner(way[1])) == (alias, span.owner)]
+    pair = next(((column, other) for column, other in both_ways if isinstance(column, exp.Column)), None)
     if pair is None:
         return None
     late = exp.select(exp.func("min", pair[1].copy())).from_(_since(ever(scope, span.owner), span)).sql("duckdb")

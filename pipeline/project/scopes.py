@@ -13,6 +13,7 @@ from sqlglot import exp
 from pipeline.errors import NotNarrowable
 
 Columns = Mapping[str, Mapping[str, str]]  # full table name -> column -> type
+Pair = tuple[exp.Expr, exp.Expr]
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,15 @@ class Scope:
     """One SELECT.
 
     `edges` holds equalities between columns of two sources; a step may go from
-    left to right, and back only where the join is an inner one. `missing` are
-    the sources that outer joins may leave without a row.
+    left to right, and back only where the join is an inner one. `pairs` holds all
+    equalities by which two sources are joined, of expressions of one source each.
+    `missing` are the sources that outer joins may leave without a row.
     """
 
     select: exp.Select
     parts: dict[str, Part]
     edges: dict[exp.Column, list[exp.Column]] = field(default_factory=dict)
-    pairs: list[tuple[exp.Column, exp.Column]] = field(default_factory=list)
+    pairs: list[Pair] = field(default_factory=list)
     full: list[tuple[exp.Column, exp.Column]] = field(default_factory=list)
     missing: set[str] = field(default_factory=set)
     ctes: Mapping[str, exp.Query] = field(default_factory=dict)
@@ -113,7 +115,8 @@ class Scope:
         while waiting:
             at = waiting.pop(0)
             for one, other in self.pairs:
-                for here, there in ((one.table, other.table), (other.table, one.table)):
+                ends = owner(one), owner(other)
+                for here, there in (ends, ends[::-1]):
                     if here == at and there not in before:
                         before[there] = at
                         waiting.append(there)
@@ -162,7 +165,7 @@ def open_scope(select: exp.Select, ctes: Mapping[str, exp.Query]) -> Scope:
         _join(scope, join)
     where = select.args.get("where")
     for one, other in _equalities(where.this if where else None):
-        if one.table in scope.parts and other.table in scope.parts and not {one.table, other.table} & scope.missing:
+        if {owner(one), owner(other)} <= set(scope.parts) - scope.missing:
             _both_ways(scope, one, other)
     return scope
 
@@ -197,17 +200,18 @@ def _join(scope: Scope, join: exp.Join) -> None:
     alias = _add(scope, join.this).alias
     kind = (join.side or join.kind or "INNER").upper()
     equal = [
-        (one, other) if one.table in earlier else (other, one)
+        (one, other) if owner(one) in earlier else (other, one)
         for one, other in _equalities(join.args.get("on"))
-        if {one.table, other.table} - earlier == {alias} and one.table != other.table
+        if {owner(one), owner(other)} - earlier == {alias} and owner(one) != owner(other)
     ]
+    columns = [(one, other) for one, other in equal if isinstance(one, exp.Column) and isinstance(other, exp.Column)]
     if kind in ("LEFT", "SEMI", "ANTI"):
         scope.missing.add(alias)
-        for one, other in equal:
-            scope.edges.setdefault(one, []).append(other)
+        for column, its in columns:
+            scope.edges.setdefault(column, []).append(its)
     elif kind == "FULL":
         scope.missing |= {*earlier, alias}
-        scope.full += equal
+        scope.full += columns
     elif kind in ("INNER", "CROSS"):
         for one, other in equal:
             _both_ways(scope, one, other)
@@ -216,20 +220,31 @@ def _join(scope: Scope, join: exp.Join) -> None:
     scope.pairs += [pair for pair in equal if pair not in scope.pairs and pair[::-1] not in scope.pairs]
 
 
-def _both_ways(scope: Scope, one: exp.Column, other: exp.Column) -> None:
-    scope.edges.setdefault(one, []).append(other)
-    scope.edges.setdefault(other, []).append(one)
+def _both_ways(scope: Scope, one: exp.Expr, other: exp.Expr) -> None:
+    if isinstance(one, exp.Column) and isinstance(other, exp.Column):
+        scope.edges.setdefault(one, []).append(other)
+        scope.edges.setdefault(other, []).append(one)
     if (one, other) not in scope.pairs and (other, one) not in scope.pairs:
         scope.pairs.append((one, other))
 
 
-def _equalities(condition: exp.Expr | None) -> Iterator[tuple[exp.Column, exp.Column]]:
-    """column = column, among conditions that must all hold."""
-    if condition is None:
-        return
-    for part in condition.flatten() if isinstance(condition, exp.And) else [condition]:
-        part = part.unnest() if isinstance(part, exp.Paren) else part
-        if isinstance(part, exp.EQ) and isinstance(part.left, exp.Column) and isinstance(part.right, exp.Column):
+def owner(expression: exp.Expr) -> str:
+    """The one source whose columns an expression is made of; "" if it has none or several, or asks a query."""
+    owners = {column.table for column in expression.find_all(exp.Column)}
+    return owners.pop() if len(owners) == 1 and not expression.find(exp.Query) else ""
+
+
+def conditions_of(condition: exp.Expr | None) -> Iterator[exp.Expr]:
+    """The conditions that must all hold."""
+    if condition is not None:
+        for part in condition.flatten() if isinstance(condition, exp.And) else [condition]:
+            yield part.unnest() if isinstance(part, exp.Paren) else part
+
+
+def _equalities(condition: exp.Expr | None) -> Iterator[Pair]:
+    """Expressions of one source each that must be equal."""
+    for part in conditions_of(condition):
+        if isinstance(part, exp.EQ) and owner(part.left) and owner(part.right):
             yield part.left, part.right
 
 

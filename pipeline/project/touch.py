@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from pipeline.errors import NotNarrowable
-from pipeline.project.scopes import Scope, open_scope
+from pipeline.project.scopes import Part, Scope, conditions_of, open_scope, owner
 
 
 def changed_name(table: str) -> str:
@@ -52,19 +52,46 @@ def has(expression: exp.Expr, alias: str, there: set[str] | None) -> bool:
 
 
 def conditions(scope: Scope, alias: str, joined: list[str], start: str, there: set[str] | None) -> list[exp.Expr]:
+    """What joins a source to those that are joined already. Raises NotNarrowable if nothing does."""
     found: list[exp.Expr] = []
     for one, other in scope.pairs:
-        tables = {one.table, other.table}
+        tables = {owner(one), owner(other)}
         if (
             alias in tables
             and tables - {alias} <= set(joined)
             and has(one, start, there)
             and has(other, start, there)
         ):
-            found.append(exp.EQ(this=one.copy(), expression=other.copy()))
+            found.append(exp.EQ(this=_safe(one), expression=_safe(other)))
     if not found:
-        raise NotNarrowable(f"no equality of known columns joins {alias}")
+        raise NotNarrowable(f"no equality of what is known joins {alias}")
     return found
+
+
+def _safe(expression: exp.Expr) -> exp.Expr:
+    """It, without errors about values: rows are asked for it that the model's own conditions may leave out before."""
+    return expression.transform(lambda node: exp.TryCast(**node.args) if type(node) is exp.Cast else node)
+
+
+def fitting(scope: Scope, part: Part, there: set[str] | None) -> list[exp.Expr]:
+    """The SELECT's conditions on a source's rows by themselves: one that does not fit was, and is, part of nothing.
+
+    Comparisons of a column with a constant, of WHERE and of the source's own join, so that nothing can fail.
+    """
+    found: list[exp.Expr] = []
+    join = next((join for join in scope.select.args.get("joins") or [] if join.this is part.node), None)
+    if join is not None and (join.side or join.kind or "INNER").upper() not in ("FULL", "RIGHT"):
+        found += conditions_of(join.args.get("on"))
+    where = scope.select.args.get("where")
+    if where is not None and part.alias not in scope.missing:
+        found += conditions_of(where.this)
+    return [one.copy() for one in found if _is_plain(one, part.alias) and has(one, part.alias, there)]
+
+
+def _is_plain(condition: exp.Expr, alias: str) -> bool:
+    sides = [condition.this, condition.args.get("expression")]
+    columns = [side for side in sides if isinstance(side, exp.Column) and side.table == alias]
+    return isinstance(condition, exp.EQ | exp.NEQ) and len(columns) == 1 and any(isinstance(side, exp.Literal) for side in sides)
 
 
 def ever(scope: Scope, alias: str) -> exp.Expr:

@@ -10,7 +10,7 @@ from sqlglot import exp
 from pipeline.errors import NotNarrowable
 from pipeline.project.rematched import rematched
 from pipeline.project.scopes import Part, Scope, constant, open_scope, tables_in
-from pipeline.project.touch import Touch, changed_name, conditions, ever, has, relation
+from pipeline.project.touch import Touch, changed_name, conditions, ever, fitting, has, relation
 
 
 def touches_of(query: exp.Query, ctes: Mapping[str, exp.Query], wanted: Sequence[str]) -> Iterator[Touch]:
@@ -58,7 +58,8 @@ def _touches_by(scope: Scope, part: Part, wanted: Sequence[str]) -> Iterator[Tou
 
 def _needed(scope: Scope, alias: str, wanted: Sequence[str]) -> list[str]:
     """Columns of a query in FROM that joins and wanted columns use, as far as its rows are settled by them."""
-    used = {column.name for pair in scope.pairs for column in pair if column.table == alias}
+    sides = [column for pair in scope.pairs for side in pair for column in side.find_all(exp.Column)]
+    used = {column.name for column in sides if column.table == alias}
     for name in wanted:
         used |= {column.name for column in scope.output(name).find_all(exp.Column) if column.table == alias}
     query = scope.parts[alias].query
@@ -107,7 +108,7 @@ def _joined(scope: Scope, part: Part, changed: exp.Expr, there: set[str] | None,
             on = exp.and_(*conditions(scope, alias, joined, part.alias, there))
             select = select.join(ever(scope, alias), on=on, join_type="inner")
             joined.append(alias)
-    return select
+    return select.where(*fitting(scope, part, there))
 
 
 def _renamed(touch: Touch, names: Sequence[str], wanted: Sequence[str]) -> Touch:

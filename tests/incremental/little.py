@@ -104,6 +104,20 @@ MODELS = {
         "kind: incremental\nkey: [day]",
         "SELECT d.day, CAST(d.amount / nullif((SELECT sum(amount) FROM gold.fact_orders), 0) AS DECIMAL(9, 4)) AS share FROM gold.days AS d",
     ),
+    "gold/scores": (  # which half of the buyers a value is in, for two measures
+        "key: [measure, value]",
+        "SELECT measure, value, CAST((2 * sum(buyers) OVER (PARTITION BY measure ORDER BY value) + n - 1) // n AS INTEGER) AS score "
+        "FROM (SELECT *, sum(buyers) OVER (PARTITION BY measure) AS n FROM ("
+        "SELECT 'often' AS measure, items // 2 AS value, count(*) AS buyers FROM gold.buyers GROUP BY ALL UNION ALL "
+        "SELECT 'late', CAST(last_day - DATE '2024-01-01' AS BIGINT), count(*) FROM gold.buyers GROUP BY ALL) AS counted) AS known",
+    ),
+    "gold/rated": (  # a Polars function over joins by expressions; one table, joined twice under two conditions
+        "kind: incremental\nkey: [customer_id]\nselect: |\n"
+        "  SELECT b.customer_id, b.items, o.score AS often, l.score AS late FROM gold.buyers AS b\n"
+        "  LEFT JOIN gold.scores AS o ON o.measure = 'often' AND o.value = b.items // 2\n"
+        "  LEFT JOIN gold.scores AS l ON l.measure = 'late' AND l.value = CAST(b.last_day - DATE '2024-01-01' AS BIGINT)",
+        "import polars as pl\ndef model(rated):\n    return rated.with_columns((pl.col('often') + pl.col('late')).alias('both'))\n",
+    ),
     "gold/summary": ("key: [status]", "SELECT status, count(*) AS orders FROM gold.fact_orders GROUP BY status"),
 }
 OTHER_SQL = {  # the same tables said otherwise: a changed model
@@ -128,6 +142,9 @@ def little_shop(folder: Path, home: Path | None = None) -> Shop:
 
 
 def write_model(shop: Shop, name: str, sql: str) -> None:
+    if sql.startswith("import"):
+        shop.write(f"sql/{name}.py", f'"""x\n---\ndescription: x\n{MODELS[name][0]}\n---\n"""\n{sql}')
+        return
     shop.write(f"sql/{name}.sql", f"/* ---\ndescription: x\n{MODELS[name][0]}\n--- */\n{sql}\n")
 
 

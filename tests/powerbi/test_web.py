@@ -62,7 +62,7 @@ def test_one_download_has_it_all_with_the_address_it_came_from(client: Client) -
         made = files(answer)
         assert answer.headers["content-disposition"] == 'attachment; filename="goldfeed.pbip.zip"'
         assert f'"http://127.0.0.1:{one.base_url.port}/odata/v4/"' in made["shop.SemanticModel/definition/expressions.tmdl"]
-        assert len(model_of(made).tables) == 15
+        assert len(model_of(made).tables) == 16
         again = one.get("/powerbi/goldfeed.pbip.zip", headers={"If-None-Match": answer.headers["etag"]})
         assert again.status_code == 304 and again.content == b""
         assert "directQuery" in "".join(files(one.get("/powerbi/goldfeed.pbip.zip?mode=directquery")).values())

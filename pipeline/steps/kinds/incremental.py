@@ -25,6 +25,7 @@ from pipeline.steps.kinds.common import (
     target,
     with_keys,
 )
+from pipeline.steps.kinds.functions import function_rows
 from pipeline.steps.kinds.whole import build_full
 from pipeline.warehouse.changes import Change, net_change, of_sign
 from pipeline.warehouse.database import Database
@@ -49,10 +50,11 @@ def build_incremental(run: Run, model: Model, state: TableState, fresh: bool, se
         changes = _changes(run, model, found, seen, now)
         if not _find_touched(run, model, state, found, changes):
             return Built(state, 0, 0, 0, 0, False)
+        computed = _compute(run, model, found)
     except NotNarrowable as error:
         built = build_full(run, model, state)
         return replace(built, note=f"{model.name} was rebuilt whole: {error.what}")
-    return _replace_touched(run, model, state, found)
+    return _replace_touched(run, model, state, found, computed)
 
 
 def _narrowing(run: Run, model: Model) -> Narrowing:
@@ -93,7 +95,7 @@ def table_columns(database: Database, model: Model) -> dict[str, dict[str, str]]
 
 def not_incremental(model: Model) -> str | None:
     """Why a model's header alone keeps it from being narrowed, or None."""
-    if model.is_python:
+    if model.is_python and model.given is None:
         return "a Polars function shows no keys"
     return "it has rules" if model.header.rules else None
 
@@ -168,15 +170,39 @@ def _show_ever(database: Database, name: str, change: Change | None) -> None:
     database.run(f"CREATE OR REPLACE TEMP VIEW {quoted(ever_name(name))} AS SELECT * FROM {table_name(name)}{gone}")
 
 
-def _replace_touched(run: Run, model: Model, state: TableState, found: Narrowing) -> Built:
-    database, key = run.database, found.by
-    only = f"SEMI JOIN temp.{TOUCHED} k ON {same_key(key, 'n', 'k')}"
-    computed = database.made(f"CREATE OR REPLACE TEMP TABLE fresh AS SELECT n.* FROM ({found.narrowed}) n {only}")
+def _compute(run: Run, model: Model, found: Narrowing) -> int:
+    """Make the temporary table `fresh`: the rows of the touched keys as they must be. Returns how many."""
+    database, rows = run.database, f"SELECT n.* FROM ({found.narrowed}) n {_only(found)}"
+    if model.is_python:
+        return _compute_by_function(run, model, found, rows)
+    computed = database.made(f"CREATE OR REPLACE TEMP TABLE fresh AS {rows}")
     if model.header.surrogate_key:
         give_keys(run, model, "temp.fresh")
         database.run(f"CREATE OR REPLACE TEMP TABLE fresh AS {with_keys(model, 'temp.fresh')}")
-    database.run(f"CREATE OR REPLACE TEMP TABLE stale AS {held_rows(model, only)}")
-    differing = replace_rows(run, model, key, "temp.stale", "temp.fresh")
+    return computed
+
+
+def _compute_by_function(run: Run, model: Model, found: Narrowing, given: str) -> int:
+    """By the model's function, whose result may be other than it was of all rows. Raises NotNarrowable then."""
+    database = run.database
+    with function_rows(run, model, given, narrowed=True) as file:
+        computed = database.made(f"CREATE OR REPLACE TEMP TABLE fresh AS FROM {file}")
+    if database.columns_of("temp.fresh") != database.columns_of(target(model)):
+        raise NotNarrowable("its function gives the touched keys other columns")
+    if database.value(f"SELECT EXISTS (FROM temp.fresh n ANTI JOIN temp.{TOUCHED} k ON {same_key(found.by, 'n', 'k')})"):
+        raise NotNarrowable("its function gives rows of keys that it was not asked for")
+    return computed
+
+
+def _only(found: Narrowing) -> str:
+    """The join that leaves the rows n of the touched keys."""
+    return f"SEMI JOIN temp.{TOUCHED} k ON {same_key(found.by, 'n', 'k')}"
+
+
+def _replace_touched(run: Run, model: Model, state: TableState, found: Narrowing, computed: int) -> Built:
+    database = run.database
+    database.run(f"CREATE OR REPLACE TEMP TABLE stale AS {held_rows(model, _only(found))}")
+    differing = replace_rows(run, model, found.by, "temp.stale", "temp.fresh")
     kept = count(database, target(model)) - (1 if model.header.has_unknown_member else 0)
     state = replace(state, rows_in=kept, kept=kept, superseded=0, quarantined=0)
     check_balance(state, kept)

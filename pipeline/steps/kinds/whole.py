@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pipeline.errors import PermanentError, first_line
 from pipeline.project.model import Model
-from pipeline.sql import CHECKSUM, WHOLE_ROW, columns_list, literal, quoted, table_name
+from pipeline.sql import CHECKSUM, WHOLE_ROW, columns_list, quoted
 from pipeline.steps.context import Run
 from pipeline.steps.kinds.common import (
     ADDED,
@@ -29,17 +24,15 @@ from pipeline.steps.kinds.common import (
     unknown_member,
     with_keys,
 )
+from pipeline.steps.kinds.functions import function_rows
 from pipeline.steps.kinds.paired import Placed, pair
 from pipeline.warehouse.database import Database, Row
-from pipeline.warehouse.engine import without_values
 from pipeline.warehouse.ledger import TableState
 from pipeline.warehouse.quarantine import set_aside_rows
 
-_OF_VALUES = ("InvalidOperationError", "ComputeError", "OutOfBoundsError")  # of Polars, when data do not fit
 _COMPARED = 1_000_000  # rows of a table that a rebuild is compared with, whatever the reason for it
 REWRITTEN = 50_000  # rows up to which a rebuilt table is simply written anew
 _AT_ONCE = 100  # rows up to which a table is written first and compared then, by the hashes of its rows
-_PASSED_ON = "FORMAT parquet, COMPRESSION uncompressed, DICTIONARY_SIZE_LIMIT 1"  # a file that is read once, at once
 _FEW = 4  # at most one row in so many differs, or it is written anew
 
 
@@ -241,57 +234,6 @@ def _built(model: Model, state: TableState, rows: int, rows_in: int, aside: int)
 
 
 def _from_polars(run: Run, model: Model, state: TableState) -> Built:
-    """Inputs go out as Parquet, the function's LazyFrame streams back as Parquet: neither is held whole."""
-    folder = run.project.settings.scratch / f"polars {model.name}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        result = folder / "result.parquet"
-        inputs = [_exported(run, name, folder) for name in model.inputs]
-        with run.database.giving_way(run.project.settings.memory_limit):
-            _run_function(model, inputs, result)
-        file = f"read_parquet({literal(str(result))})"
+    query = model.given.sql("duckdb") if model.given is not None else None
+    with function_rows(run, model, query) as file:
         return _written(run, model, state, f"SELECT * FROM {file}", file=file)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _exported(run: Run, name: str, folder: Path) -> Path:
-    path = folder / f"{name}.parquet"
-    run.database.run(f"COPY {table_name(name)} TO {literal(str(path))} ({_PASSED_ON})")
-    return path
-
-
-def _run_function(model: Model, inputs: list[Path], result: Path) -> None:
-    import polars  # half a second: only when a Polars model runs
-
-    function = _function(model)
-    try:
-        frame = function(*(polars.scan_parquet(path) for path in inputs))
-        frame.sink_parquet(result, compression="uncompressed")
-    except Exception as error:  # the user's code may raise anything
-        raise PermanentError(
-            f"its function failed: {type(error).__name__}: {_said(error)}",
-            where=str(model.path),
-            do="correct it, then run again",
-        ) from error
-
-
-def _said(error: Exception) -> str:
-    """The first line of an error of Polars; of one about values, without them."""
-    text = first_line(error)
-    return without_values(text) if type(error).__name__ in _OF_VALUES else text
-
-
-def _function(model: Model) -> Callable[..., Any]:
-    spec = importlib.util.spec_from_file_location(f"goldfeed_model_{model.path.stem}", model.path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # the user's code may raise anything
-        raise PermanentError(
-            f"it cannot be imported: {type(error).__name__}: {first_line(error)}", where=str(model.path), do="correct it"
-        ) from error
-    function: Callable[..., Any] = module.model
-    return function
