@@ -9,7 +9,7 @@ import threading
 
 import typer
 
-from pipeline.cli import catalog, directquery, looks, people, powerbi, proofs, quality, rows, runs, ways, word
+from pipeline.cli import catalog, directquery, looks, pace, people, powerbi, proofs, quality, rows, runs, ways, word
 from pipeline.cli.base import app, chosen
 from pipeline.errors import GoldfeedError
 
@@ -19,6 +19,7 @@ __all__ = [
     "directquery",
     "looks",
     "main",
+    "pace",
     "people",
     "powerbi",
     "program",
@@ -33,6 +34,7 @@ __all__ = [
 
 def program() -> None:
     """The process `goldfeed`: run the command and end."""
+    pace.of_a_command()
     try:
         main()
     except SystemExit as ended:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from pipeline.cli import pace
 
 if TYPE_CHECKING:
     from pipeline.commands.calls import Place
@@ -21,9 +22,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="CSV drops in, trusted Gold tables out.\n\nExample: goldfeed demo data/landing && goldfeed run",
 )
-# seconds of Python until another thread may go on: one whose statement has ended has but its next to begin. A day takes 2 to 3% less.
-# The service, whose readers would make its runs wait, stays at 0.005 (docs/decisions.md)
-_TURN = 0.0005
 chosen: dict[str, Any] = {"project": Path(), "home": None, "debug": False}
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
@@ -67,7 +65,7 @@ def done(command: str, **arguments: Any) -> None:
     if code is None:
         from pipeline.commands.calls import call
 
-        sys.setswitchinterval(_TURN)
+        pace.of_work_done_here()
         code = 0 if call(command, place_of_command(), arguments) else 1
     if code:
         raise typer.Exit(code)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli import pace
 from pipeline.cli.base import Json, app, project_of_command
 
 directquery_app = typer.Typer(
@@ -32,4 +33,5 @@ def directquery_load(
     if watch is None:
         directquery.load_once(project_of_command(), json_out=json_out)
     else:
+        pace.of_what_goes_on()
         directquery.watch(project_of_command(), watch, heartbeat)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli import pace
 from pipeline.cli.base import Json, Select, app, done, project_of_command
 from pipeline.errors import UsageError
 
@@ -74,6 +75,7 @@ def serve() -> None:
     """
     from pipeline.serve import serve as serve_flows
 
+    pace.of_what_goes_on()
     serve_flows(project_of_command)
 
 
