@@ -7,7 +7,6 @@ from typing import Any
 
 from pipeline.project.contract import read_contract
 from pipeline.project.lineage import Lineage
-from pipeline.project.narrow import output_columns
 from pipeline.project.project import Project
 from pipeline.sql import quoted, table_name
 from pipeline.warehouse.database import Database
@@ -57,7 +56,7 @@ def _source(project: Project, name: str) -> Facts:
 def _model(project: Project, name: str) -> Facts:
     model = project.graph.models[name]
     header = model.header
-    names = list(dict.fromkeys([*output_columns(model), *header.columns]))
+    names = list(dict.fromkeys([*model.outputs, *header.columns]))
     columns = [{"name": one, "type": None, "description": header.columns.get(one, "")} for one in names]
     return {
         "kind": header.kind,

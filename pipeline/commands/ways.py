@@ -11,8 +11,8 @@ from rich.tree import Tree
 from pipeline import show
 from pipeline.errors import UsageError
 from pipeline.project.lineage import Column, Lineage, lineage_of
+from pipeline.project.made_of import Use
 from pipeline.project.project import Project
-from pipeline.project.uses import Use
 
 Next = Callable[[Column], list[tuple[Column, Use]]]
 

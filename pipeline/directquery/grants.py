@@ -11,7 +11,7 @@ from sqlglot import exp
 from pipeline.directquery.tables import fits
 from pipeline.errors import ProjectError
 from pipeline.powerbi.roles import sees
-from pipeline.project.role import parse_condition
+from pipeline.project.condition import parse_condition
 from pipeline.sql import columns_list, quoted
 
 PREFIX, READER = "goldfeed_", "reader"

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from pipeline.errors import RequestError
 from pipeline.feed.catalog import Catalog, Column, Role, Table
-from pipeline.project.role import RoleFile, bare, columns_used, condition_for, is_among, parse_condition
+from pipeline.project.condition import columns_used, condition_for, parse_condition
+from pipeline.project.role import RoleFile, bare, is_among
 
 Value = TypeVar("Value")
 UNKNOWN = -1  # rows of a table of which a reader sees a part: counting is the route's

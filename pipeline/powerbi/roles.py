@@ -12,7 +12,8 @@ from sqlglot import exp
 from pipeline.errors import ProjectError
 from pipeline.powerbi.catalog import Catalog, Table
 from pipeline.powerbi.names import dax_column, dax_text
-from pipeline.project.role import columns_used, is_among, parse_condition
+from pipeline.project.condition import columns_used, parse_condition
+from pipeline.project.role import is_among
 from pipeline.project.yamlfile import read_yaml
 
 _COMPARISONS: dict[type[exp.Expr], tuple[str, str]] = {  # how it is written, and its opposite

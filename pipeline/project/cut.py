@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from sqlglot import exp
 
 from pipeline.errors import NotNarrowable
+from pipeline.project.relations import TOUCHED, least_name
 from pipeline.project.scopes import Part, Scope, open_scope, tables_in
-
-TOUCHED = "touched"  # temporary table: the keys to compute again
 
 
 def narrowed_to(
@@ -68,11 +67,6 @@ def _only_touched(source: exp.Expr, alias: str, over: Mapping[str, exp.Expr]) ->
         if began is not None:
             rows = rows.where(exp.GTE(this=began.copy(), expression=least(key)))
     return rows.subquery(alias)
-
-
-def least_name(key: str) -> str:
-    """The variable with the least value of a touched key."""
-    return f"least {key}"
 
 
 def least(key: str) -> exp.Expr:

@@ -10,7 +10,6 @@ they are computed again and found the same.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from sqlglot import exp
@@ -21,7 +20,8 @@ from pipeline.project.cut import narrowed_to, without_idle_ctes
 from pipeline.project.masks import MASKS
 from pipeline.project.model import Model
 from pipeline.project.narrow import DELETED
-from pipeline.project.scopes import Columns, tables_in
+from pipeline.project.narrowings import Columns, Narrowing
+from pipeline.project.scopes import tables_in
 from pipeline.project.source import LINEAGE
 from pipeline.project.touches import touches_of
 
@@ -30,33 +30,9 @@ _UNSTEADY = (exp.CurrentDate, exp.CurrentTimestamp, exp.CurrentTime, exp.Rand, e
 _UNSTEADY_NAMES = {"NOW", "TODAY", "RANDOM", "NEXTVAL", "GETVARIABLE", "GEN_RANDOM_UUID", "TRANSACTION_TIMESTAMP"}
 
 
-@dataclass
-class Narrowing:
-    """What a model's SQL shows.
-
-    `by`: the columns of the key that rows can be told apart by, mostly all. `touches`: for each input, the SELECTs that give the touched keys from its
-    changed rows; `since`: statements that set the variables which these ask for. `blind`: inputs whose changes touch nobody knows what, each
-    with the reason. `narrowed`: the model's SELECT for the keys in the table
-    `touched`. `whole`: inputs that it reads from end to end all the same.
-    `used`: the columns of each input that the SQL names; a change of others changes nothing.
-    `never_null`: those of `by` that the SQL keeps from being NULL, so that a touched NULL is the key of no row.
-    """
-
-    by: list[str] = field(default_factory=list)
-    never_null: list[str] = field(default_factory=list)
-    touches: dict[str, list[str]] = field(default_factory=dict)
-    since: dict[str, list[str]] = field(default_factory=dict)
-    blind: dict[str, str] = field(default_factory=dict)
-    narrowed: str = ""
-    whole: set[str] = field(default_factory=set)
-    used: dict[str, list[str]] = field(default_factory=dict)
-
-
 def read_narrowing(model: Model, columns: Columns) -> Narrowing:
     """Read what the SQL of a model shows; raises NotNarrowable when it is nothing at all. Takes 10 to 30 ms: see narrowings.py."""
-    select = model.select or model.given
-    assert select is not None
-    query = _qualified(select, columns)
+    query = _qualified(model.select, columns)
     _check_steady(query)
     _check_lineage(query)
     found = Narrowing(_by(query, model.header.key), used=_used(query))

@@ -6,17 +6,20 @@ import ast
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import sqlglot
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from sqlglot import exp
 
 from pipeline.errors import ProjectError
+from pipeline.project.kept import kept
 from pipeline.project.source import Texts
 from pipeline.project.yamlfile import checked, read_yaml
+
+if TYPE_CHECKING:
+    from sqlglot import exp
 
 Kind = Literal["upsert", "append", "incremental", "scd2", "full", "view"]
 _HEADER = re.compile(r"\A\s*/\*\s*---[^\n]*\n(?P<yaml>.*?)\n?\s*---\s*\*/", re.S)
@@ -107,20 +110,47 @@ class Header(BaseModel):
 
 
 @dataclass(frozen=True)
+class RowSelect:
+    """The parts of a SELECT from one table that gives a row for each row."""
+
+    shown: str
+    table: str
+    alias: str
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a SELECT says, in words: enough for most, so that the parser need not be there.
+
+    `sql`: it, without comments. `tables`: those it reads, with their lines. `outputs`: the names of its columns as far as it
+    shows them. `tokens`: whether it makes tokens of personal data. `rows`: its parts, if rows go through it one by one.
+    `rules`: the conditions of the header's rules, each one expression and nothing else.
+    """
+
+    sql: str = ""
+    tables: dict[str, int] = field(default_factory=dict)
+    outputs: list[str] = field(default_factory=list)
+    has_star: bool = False
+    tokens: bool = False
+    rows: RowSelect | None = None
+    rules: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Model:
     """A model as read. `inputs` are full names (`silver.orders`), in the order of first use.
 
-    `select`: of a SQL model, the whole of it. `given`: of a Polars model, the SELECT of its header, if it has one.
+    `text`: its SELECT as it is written, on the lines of the file; of a Polars model that of its header, or nothing.
     """
 
     name: str
     path: Path
     header: Header
     inputs: tuple[str, ...]
-    select: exp.Query | None = None
-    given: exp.Query | None = None
     lines: dict[str, int] = field(default_factory=dict)
     fingerprint: str = ""
+    text: str = ""
+    said: Said = Said()
 
     @property
     def layer(self) -> str:
@@ -128,25 +158,96 @@ class Model:
 
     @property
     def is_python(self) -> bool:
-        return self.select is None
+        return self.path.suffix == ".py"
+
+    @property
+    def has_select(self) -> bool:
+        """Whether its inputs are read by SQL: not those of a Polars function without a `select:`."""
+        return bool(self.text)
+
+    @property
+    def select(self) -> exp.Query:
+        """The SELECT as a tree, which nobody may change. Not of a Polars model that has none."""
+        from pipeline.project.select import parse  # with the parser, 60 ms
+
+        return parse(self.text, self.path)
+
+    @property
+    def outputs(self) -> list[str]:
+        """The names that a SQL model's SELECT gives, as far as it shows them; none of a Polars model."""
+        return [] if self.is_python else self.said.outputs
+
+    @property
+    def has_star(self) -> bool:
+        return not self.is_python and self.said.has_star
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A model's file, before its SQL is read. `first`: the line of the header; `code`: a Polars model's; `arguments`: with their line."""
+
+    path: Path
+    header: Header
+    first: int
+    text: str
+    code: str = ""
+    arguments: dict[str, int] = field(default_factory=dict)
+
+    def model(self, said: Said) -> Model:
+        """The model, with what its SQL says."""
+        lines = said.tables if self.text else self.arguments
+        code = "\n".join(filter(None, [said.sql, self.code]))
+        return Model(
+            name=f"{self.path.parent.name}.{self.path.stem}",
+            path=self.path,
+            header=self.header,
+            inputs=tuple(lines),
+            lines=lines,
+            fingerprint=_fingerprint(self.header, code),
+            text=self.text,
+            said=said,
+        )
+
+    def says(self) -> Said:
+        """Read its SQL. Raises ProjectError with file and line."""
+        from pipeline.project.select import read_select  # with the parser, 60 ms
+
+        return read_select(self.text, list(self.header.rules.items()), self.path, self.first)
+
+
+def read_models(paths: Sequence[Path], folder: Path | None = None) -> list[Model]:
+    """Read `.sql` and `.py` models. Raises ProjectError with file and line.
+
+    With a `folder` what their SQL says is kept there, and read there while nothing has changed.
+    """
+    drafts = [_draft(path) for path in paths]
+    place = repr([(str(draft.path), draft.text, draft.header.rules) for draft in drafts])
+    found = kept(folder and folder / "models.json", place, lambda: [asdict(draft.says()) for draft in drafts])
+    return [draft.model(_said(one)) for draft, one in zip(drafts, found, strict=True)]
 
 
 def read_model(path: Path) -> Model:
-    """Read a `.sql` or `.py` model. Raises ProjectError with file and line."""
-    return _read_python(path) if path.suffix == ".py" else _read_sql(path)
+    """Read one model. Raises ProjectError with file and line."""
+    (model,) = read_models([path])
+    return model
 
 
-def _named(path: Path) -> str:
+def _said(found: dict[str, Any]) -> Said:
+    rows = found["rows"]
+    return Said(**{**found, "rows": RowSelect(**rows) if rows else None})
+
+
+def _draft(path: Path) -> Draft:
     if not _NAME.fullmatch(path.stem):
         raise ProjectError(
             f"the table name {path.stem!r} must be lower_case letters, digits and _",
             where=str(path),
             do="rename the file",
         )
-    return f"{path.parent.name}.{path.stem}"
+    return _read_python(path) if path.suffix == ".py" else _read_sql(path)
 
 
-def _read_sql(path: Path) -> Model:
+def _read_sql(path: Path) -> Draft:
     text = path.read_text(encoding="utf-8")
     match = _HEADER.match(text)
     if not match:
@@ -155,58 +256,7 @@ def _read_sql(path: Path) -> Model:
     header = checked(Header, read_yaml(match["yaml"], path, first), match["yaml"], path, first)
     if header.select is not None:
         raise ProjectError("only a Polars model has select: in its header", where=f"{path}:{first}", do="leave it out")
-    body = "\n" * text[: match.end()].count("\n") + text[match.end() :]
-    select = _parse(body, path)
-    _check_rules(header, path, first)
-    lines = _tables(select)
-    return Model(
-        name=_named(path),
-        path=path,
-        header=header,
-        inputs=tuple(lines),
-        select=select,
-        lines=lines,
-        fingerprint=_fingerprint(header, select.sql("duckdb", comments=False)),
-    )
-
-
-def _parse(body: str, path: Path) -> exp.Query:
-    try:
-        statements = [found for found in sqlglot.parse(body, read="duckdb") if found is not None]
-    except sqlglot.errors.SqlglotError as error:
-        line, what = _where(error)
-        raise ProjectError(f"the SQL cannot be read: {what}", where=f"{path}:{line}", do="correct it") from error
-    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
-        raise ProjectError("a model is one SELECT", where=f"{path}:1", do="keep one statement, and only a SELECT")
-    return statements[0]
-
-
-def _where(error: Exception) -> tuple[int, str]:
-    details = getattr(error, "errors", None) or [{}]
-    line = details[0].get("line") or 1
-    return int(line), str(details[0].get("description") or error).splitlines()[0].rstrip(".")
-
-
-def _check_rules(header: Header, path: Path, first: int) -> None:
-    for name, condition in header.rules.items():
-        try:
-            sqlglot.parse_one(f"SELECT {condition}", read="duckdb")
-        except sqlglot.errors.SqlglotError as error:
-            raise ProjectError(
-                f"the rule {name} cannot be read: {_where(error)[1]}", where=f"{path}:{first}", do="correct it"
-            ) from error
-
-
-def _tables(select: exp.Query) -> dict[str, int]:
-    """The tables a query reads (its own CTEs left out), each with the line it stands on."""
-    ctes = {cte.alias_or_name for cte in select.find_all(exp.CTE)}
-    found: dict[str, int] = {}
-    for table in select.find_all(exp.Table):
-        if not table.db and (table.name in ctes or not isinstance(table.this, exp.Identifier)):
-            continue
-        full = f"{table.db}.{table.name}" if table.db else table.name
-        found.setdefault(full, int(table.this.meta.get("line") or 1))
-    return found
+    return Draft(path, header, first, "\n" * text[: match.end()].count("\n") + text[match.end() :])
 
 
 def _fingerprint(header: Header, code: str) -> str:
@@ -215,7 +265,7 @@ def _fingerprint(header: Header, code: str) -> str:
     return hashlib.sha256(json.dumps([facts, code], sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _read_python(path: Path) -> Model:
+def _read_python(path: Path) -> Draft:
     text = path.read_text(encoding="utf-8")
     try:
         tree = ast.parse(text, str(path))
@@ -232,19 +282,10 @@ def _read_python(path: Path) -> Model:
     first = _first_line(tree) + parts[0].count("\n")
     header = checked(Header, read_yaml(parts[1], path, first), parts[1], path, first)
     function = _the_function(tree, path)
-    given = _given(header, parts[1], path, first)
     _check_function(header, function, path)
-    lines = _tables(given) if given is not None else {one.arg: function.lineno for one in function.args.args}
+    arguments = {one.arg: function.lineno for one in function.args.args}
     code = ast.dump(ast.Module(body=tree.body[1:], type_ignores=[]))
-    return Model(
-        name=_named(path),
-        path=path,
-        header=header,
-        inputs=tuple(lines),
-        given=given,
-        lines=lines,
-        fingerprint=_fingerprint(header, code if given is None else f"{given.sql('duckdb', comments=False)}\n{code}"),
-    )
+    return Draft(path, header, first, _given(header, parts[1], first), code, arguments)
 
 
 def _first_line(tree: ast.Module) -> int:
@@ -253,14 +294,14 @@ def _first_line(tree: ast.Module) -> int:
     return tree.body[0].lineno + raw[: len(raw) - len(raw.lstrip())].count("\n")
 
 
-def _given(header: Header, text: str, path: Path, first: int) -> exp.Query | None:
-    """The SELECT of a Polars model's header, which begins on line `first`; parsed so that its lines are those of the file."""
+def _given(header: Header, text: str, first: int) -> str:
+    """The SELECT of a Polars model's header, which begins on line `first`; on the lines of the file."""
     if header.select is None:
-        return None
+        return ""
     lines = text.splitlines()
     place = next((place for place, line in enumerate(lines) if line.startswith("select:")), 0)
     in_block = lines[place].removeprefix("select:").strip()[:1] in ("|", ">", "")
-    return _parse("\n" * (first + place - 1 + in_block) + header.select, path)
+    return "\n" * (first + place - 1 + in_block) + header.select
 
 
 def _check_function(header: Header, function: ast.FunctionDef, path: Path) -> None:

@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from difflib import get_close_matches
-
-from sqlglot import exp
+from pathlib import Path
+from typing import Any
 
 from pipeline.errors import ProjectError
 from pipeline.project.graph import Graph
-from pipeline.project.lineage import Column, Lineage, line_of_column, read_lineage
-from pipeline.project.masks import TOKEN
+from pipeline.project.kept import kept
+from pipeline.project.lineage import Column, Edge, Lineage, line_of_column, read_lineage
+from pipeline.project.made_of import EVERY
 from pipeline.project.model import Model
-from pipeline.project.uses import EVERY
 
 Personal = Mapping[str, Mapping[str, Column]]  # gold table -> column that holds personal data -> what it is made of
 _MASK_FOR = {"name": "mask_name", "email": "mask_email", "phone": "mask_phone"}
 
 
-def personal_data(graph: Graph) -> Personal:
-    """The gold columns that hold personal data, masked or clear.
+def personal_data(graph: Graph, folder: Path | None = None) -> Personal:
+    """The gold columns that hold personal data, masked or clear; with a `folder`, kept there.
 
     Raises ProjectError, with file, line and the way it took, for one that holds it
     in the clear without `pii: {column: clear}` in its model's header.
     """
+    tags = [(name, column, spec.pii) for name, source in graph.sources.items() for column, spec in source.columns.items()]
+    models = [(model.name, model.inputs, model.header, model.text) for model in graph.models.values()]
+    found = kept(folder and folder / "personal.json", repr((tags, models)), lambda: _as_json(_read(graph)))
+    return {table: {name: _column(one) for name, one in columns.items()} for table, columns in found.items()}
+
+
+def _as_json(found: Personal) -> dict[str, dict[str, dict[str, Any]]]:
+    return {table: {name: asdict(one) for name, one in columns.items()} for table, columns in found.items()}
+
+
+def _column(held: dict[str, Any]) -> Column:
+    return Column(**{**held, "edges": tuple(Edge(**edge) for edge in held["edges"])})
+
+
+def _read(graph: Graph) -> Personal:
     lineage = read_lineage(graph, personal_only=True)
     found: dict[str, dict[str, Column]] = {}
     for model in graph.models.values():
@@ -65,11 +81,7 @@ def check_told(personal: Personal, model: Model, columns: Iterable[str]) -> None
 
 def with_tokens(graph: Graph) -> list[str]:
     """The tables whose models make tokens with the key."""
-    return [
-        model.name
-        for model in graph.models.values()
-        if model.select is not None and any(call.name.lower() == TOKEN for call in model.select.find_all(exp.Anonymous))
-    ]
+    return [model.name for model in graph.models.values() if model.said.tokens]
 
 
 def _check_header(model: Model, columns: Mapping[str, Column]) -> None:

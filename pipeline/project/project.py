@@ -16,7 +16,7 @@ from pipeline.project.contract import SUFFIX, find_contracts
 from pipeline.project.flow import Flow, FlowFile
 from pipeline.project.graph import LAYERS, Graph, build_graph, select
 from pipeline.project.metric import AT_MOST, MetricFile, MetricName
-from pipeline.project.model import Model, read_model
+from pipeline.project.model import Model, read_models
 from pipeline.project.modeltest import SUFFIX as TESTS
 from pipeline.project.personal import Personal, personal_data
 from pipeline.project.retention import RetentionFile
@@ -70,7 +70,8 @@ class Project:
 def load_project(folder: Path, *, home: Path | None, environ: Mapping[str, str]) -> Project:
     """Read goldfeed.yml and sql/. Raises ProjectError with file and line."""
     file, settings = load_file(folder, home=home, environ=environ)
-    sources, models = _read_tables(folder / "sql")
+    kept = settings.scratch / "read"
+    sources, models = _read_tables(folder / "sql", kept)
     graph = build_graph(sources, models)
     check_roles(file.roles, graph, folder / "goldfeed.yml")
     return Project(
@@ -83,7 +84,7 @@ def load_project(folder: Path, *, home: Path | None, environ: Mapping[str, str])
         channels=file.notify,
         metrics=file.metrics,
         roles=file.roles,
-        personal=personal_data(graph),
+        personal=personal_data(graph, kept),
         retention=file.retention,
     )
 
@@ -125,7 +126,7 @@ def _check_tables(flow: Flow, graph: Graph, path: Path) -> None:
 
 def _check_column(model: Model, column: str, where: str) -> None:
     """A deadline's column is one of the model's, as far as its SQL names them."""
-    names = [] if model.select is None or model.select.is_star else model.select.named_selects
+    names = [] if model.has_star else model.outputs
     own = [model.header.surrogate_key] if model.header.surrogate_key else []
     if names and column not in [*names, *own] and model.header.kind != "scd2":
         near = get_close_matches(column, names, 1, 0.5)
@@ -164,11 +165,11 @@ def load_file(folder: Path, *, home: Path | None, environ: Mapping[str, str]) ->
     return file, load_settings(folder, home=home, given=file.settings, environ=environ)
 
 
-def _read_tables(sql: Path) -> tuple[list[Source], list[Model]]:
+def _read_tables(sql: Path, kept: Path) -> tuple[list[Source], list[Model]]:
     if not sql.is_dir():
         raise ProjectError("there is no folder sql/", where=str(sql.parent), do="create it: see docs/sources.md")
     sources = [read_source(path) for path in sorted((sql / "bronze").glob("*.yml")) if not path.name.endswith((SUFFIX, TESTS))]
     paths = [path for layer in LAYERS[1:] for path in sorted((sql / layer).glob("*")) if path.suffix in (".sql", ".py")]
     if not sources:
         raise ProjectError("there is no source", where=str(sql / "bronze"), do="add one: see docs/sources.md")
-    return sources, [read_model(path) for path in paths]
+    return sources, read_models(paths, kept)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from pipeline.errors import NotNarrowable
+from pipeline.project.relations import came_name, changed_name, went_name
 from pipeline.project.scopes import Part, Scope, owner
 from pipeline.project.since import Span, span_of
-from pipeline.project.touch import Touch, came_name, changed_name, conditions, ever, relation, went_name
+from pipeline.project.touch import Touch, conditions, ever, relation
 from pipeline.sql import quoted
 
 

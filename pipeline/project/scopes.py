@@ -12,7 +12,6 @@ from sqlglot import exp
 
 from pipeline.errors import NotNarrowable
 
-Columns = Mapping[str, Mapping[str, str]]  # full table name -> column -> type
 Pair = tuple[exp.Expr, exp.Expr]
 
 

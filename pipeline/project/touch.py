@@ -7,27 +7,8 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from pipeline.errors import NotNarrowable
+from pipeline.project.relations import ever_name
 from pipeline.project.scopes import Part, Scope, conditions_of, open_scope, owner
-
-
-def changed_name(table: str) -> str:
-    """The temporary relation with the rows that went in or out of a table."""
-    return f"changed {table}"
-
-
-def came_name(table: str) -> str:
-    """The temporary relation with the rows that came in."""
-    return f"came {table}"
-
-
-def went_name(table: str) -> str:
-    """The temporary relation with the rows that went out."""
-    return f"went {table}"
-
-
-def ever_name(table: str) -> str:
-    """The temporary relation with a table's rows as they are and as they were."""
-    return f"ever {table}"
 
 
 @dataclass(frozen=True)

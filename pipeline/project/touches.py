@@ -8,9 +8,10 @@ from dataclasses import replace
 from sqlglot import exp
 
 from pipeline.errors import NotNarrowable
+from pipeline.project.relations import changed_name
 from pipeline.project.rematched import rematched
 from pipeline.project.scopes import Part, Scope, constant, open_scope, tables_in
-from pipeline.project.touch import Touch, changed_name, conditions, ever, fitting, has, relation
+from pipeline.project.touch import Touch, conditions, ever, fitting, has, relation
 
 
 def touches_of(query: exp.Query, ctes: Mapping[str, exp.Query], wanted: Sequence[str]) -> Iterator[Touch]:

@@ -6,38 +6,21 @@ is not understood counts as made of everything it could be made of.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.qualify import qualify
 
+from pipeline.project.made_of import EVERY, Found, Use, Uses, after, merged
 from pipeline.project.masks import MASKS
 
-Use = Literal["copy", "transform", "masked", "aggregate", "condition"]
-Place = tuple[str, str]  # table, column
-Uses = dict[Place, Use]
-
-EVERY = "*"  # the name of columns nobody can name: those of a Polars model without `columns`, of an unknown star
-_WEIGHT: dict[Use, int] = {"condition": 0, "aggregate": 1, "masked": 2, "copy": 3, "transform": 4}
 _COUNTS = (exp.Count, exp.CountIf, exp.ApproxDistinct, exp.RegrCount)
 _SAME = (exp.Alias, exp.Paren)
 _BY_OTHERS = (exp.ArgMax, exp.ArgMin)  # max_by(value, order)
 _ROUNDS = 5  # of a recursive CTE; its columns' sources settle in two
-
-
-@dataclass
-class Found:
-    """A query's output columns in order, and the columns that only decide which rows there are."""
-
-    columns: dict[str, Uses]
-    conditions: Uses = field(default_factory=dict)
-
-    def get(self, name: str) -> Uses:
-        """What a column is made of; of one that is not known, what any may be made of."""
-        return self.columns.get(name, self.columns.get(EVERY, {}))
 
 
 @dataclass
@@ -79,25 +62,6 @@ def _anything(select: exp.Query, tables: Mapping[str, Sequence[str]]) -> Found:
 
 
 # ---------------------------------------------------------------- ways joined
-def after(first: Use, then: Use) -> Use:
-    """The use of a column that goes through two steps: a mask or a count holds for all that follows."""
-    both = (first, then)
-    for use in ("condition", "aggregate", "masked", "transform"):
-        if use in both:
-            return use
-    return "copy"
-
-
-def merged(many: Iterable[Uses]) -> Uses:
-    """Several ways side by side: of two for one column, the one that shows more of it."""
-    found: Uses = {}
-    for uses in many:
-        for place, use in uses.items():
-            if place not in found or _WEIGHT[use] > _WEIGHT[found[place]]:
-                found[place] = use
-    return found
-
-
 def _all(uses: Uses, then: Use) -> Uses:
     return {place: after(use, then) for place, use in uses.items()}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.project import narrowings
+from pipeline.project import keys, narrowings
 from pipeline.project.keys import Narrowing
 from pipeline.project.narrowings import narrowing
 from tests.conftest import SILVER_ORDERS, Shop
@@ -31,7 +31,7 @@ def test_what_a_models_sql_shows_is_read_once_and_kept_for_the_next_process(tmp_
     shop, folder = little_shop(tmp_path / "shop"), tmp_path / "kept"
     first = shown(folder, shop)
     with monkeypatch.context() as patched:
-        patched.setattr(narrowings, "read_narrowing", lambda *_: pytest.fail("it was read again"))
+        patched.setattr(keys, "read_narrowing", lambda *_: pytest.fail("it was read again"))
         assert shown(folder, shop) == first
     write_model(shop, "gold/products", MODELS["gold/products"][1].replace("'lost'", "'gone'"))
     assert "'gone'" in shown(folder, shop).narrowed

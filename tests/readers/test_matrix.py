@@ -21,7 +21,8 @@ from pipeline.feed.catalog import Column, Table, catalog_of
 from pipeline.feed.roles import role_of
 from pipeline.feed.serving import Parts
 from pipeline.powerbi.web import routes
-from pipeline.project.role import RoleFile, condition_for, parse_condition
+from pipeline.project.condition import condition_for, parse_condition
+from pipeline.project.role import RoleFile
 from pipeline.published import manifest_hash, read_manifest
 from tests.conftest import Shop
 from tests.readers.desk import HIDDEN, PASSWORD, ROLES, SECRET, TABLES, USERS, Desk, publish

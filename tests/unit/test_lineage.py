@@ -11,8 +11,9 @@ from sqlglot import exp
 
 from pipeline.errors import ProjectError
 from pipeline.project.lineage import lineage_of
+from pipeline.project.made_of import Uses
 from pipeline.project.project import load_project
-from pipeline.project.uses import Uses, uses_of
+from pipeline.project.uses import uses_of
 from tests.conftest import ROOT, Shop
 
 PEOPLE = {"bronze.people": ("id", "name", "email", "born"), "bronze.orders": ("id", "person", "amount")}

@@ -16,12 +16,11 @@ MODEL = read_model(ROOT / "sql/gold/mart_rfm_scores.sql")
 
 def scores(amounts: list[Decimal]) -> dict[int, int]:
     """Value -> score of the monetary measure, for customers who spent so much."""
-    assert MODEL.select is not None
     with duckdb.connect() as engine:
         engine.execute("CREATE SCHEMA gold")
         engine.execute("CREATE TABLE gold.fact_customer_totals (last_order_date DATE, frequency BIGINT, monetary DECIMAL(18, 2))")
         engine.executemany("INSERT INTO gold.fact_customer_totals VALUES (DATE '2024-01-01', 1, ?)", [[a] for a in amounts])
-        rows = engine.execute(f"SELECT value, score FROM ({MODEL.select.sql('duckdb')}) WHERE measure = 'monetary'").fetchall()
+        rows = engine.execute(f"SELECT value, score FROM ({MODEL.said.sql}) WHERE measure = 'monetary'").fetchall()
     return dict(rows)
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from pipeline.errors import AccountingError
 from pipeline.project.model import Model
-from pipeline.project.narrow import condition, output_columns
 from pipeline.project.project import Project
 from pipeline.sql import PLACE, columns_list, literal, quoted, table_name
 from pipeline.steps.context import Run
@@ -53,8 +52,8 @@ def broken_rule(model: Model, *, keys: bool, deletes: bool = False) -> str:
         checks.append(f"WHEN {blank} THEN 0")
     if deletes:
         checks.append("WHEN _deleted THEN NULL")
-    for number, rule in enumerate(model.header.rules.values(), 1):
-        checks.append(f"WHEN NOT coalesce(({condition(rule)}), false) THEN {number}")
+    for number, rule in enumerate(model.said.rules, 1):
+        checks.append(f"WHEN NOT coalesce(({rule}), false) THEN {number}")
     return f"CASE {' '.join(checks)} END" if checks else "CAST(NULL AS INTEGER)"
 
 
@@ -212,7 +211,7 @@ def held_rows(model: Model, only: str) -> str:
 
 def has_places(model: Model) -> bool:
     """Whether `rowid` is the place of a row: not where a column is called so, and with * nobody knows."""
-    return not {"*", "rowid"} & {name.casefold() for name in output_columns(model)}
+    return not {"*", "rowid"} & {name.casefold() for name in model.outputs}
 
 
 def replace_rows(run: Run, model: Model, key: list[str], stale: str, fresh: str) -> int:

@@ -26,13 +26,13 @@ _LOOKED_AT = 10_000  # rows among which those keys are
 
 
 @contextmanager
-def function_rows(run: Run, model: Model, given: str | None, *, narrowed: bool = False) -> Iterator[str]:
-    """What to read for the rows that the function makes of a SELECT, or of the tables that its arguments name; there within the block."""
+def function_rows(run: Run, model: Model, given: str, *, narrowed: bool = False) -> Iterator[str]:
+    """What to read for the rows that the function makes of a SELECT; without one, of the tables that its arguments name. There within the block."""
     folder = run.project.settings.scratch / f"polars {model.name}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
-        inputs = [f"({given})"] if given is not None else [table_name(name) for name in model.inputs]
+        inputs = [f"({given})"] if given else [table_name(name) for name in model.inputs]
         files = [_exported(run.database, rows, folder / f"{number}.parquet") for number, rows in enumerate(inputs)]
         made = _made(run, model, files, folder / "result.parquet")
         if model.header.kind == "incremental" and not narrowed:

@@ -7,11 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.errors import NotNarrowable
-from pipeline.project.cut import TOUCHED, least_name
-from pipeline.project.keys import Narrowing
 from pipeline.project.model import Model
-from pipeline.project.narrowings import narrowing
-from pipeline.project.touch import came_name, changed_name, ever_name, went_name
+from pipeline.project.narrowings import Narrowing, narrowing
+from pipeline.project.relations import TOUCHED, came_name, changed_name, ever_name, least_name, went_name
 from pipeline.sql import literal, quoted, table_name
 from pipeline.steps.context import Run
 from pipeline.steps.kinds.common import (
@@ -95,7 +93,7 @@ def table_columns(database: Database, model: Model) -> dict[str, dict[str, str]]
 
 def not_incremental(model: Model) -> str | None:
     """Why a model's header alone keeps it from being narrowed, or None."""
-    if model.is_python and model.given is None:
+    if not model.has_select:
         return "a Polars function shows no keys"
     return "it has rules" if model.header.rules else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pipeline.project.model import Model
-from pipeline.project.narrow import CARRIED, DELETED, carried_columns, new_rows, output_columns
+from pipeline.project.narrow import CARRIED, DELETED, carried_columns, new_rows
 from pipeline.project.source import Operation
 from pipeline.sql import PLACE, columns_list, quoted, table_name
 from pipeline.steps.context import Run
@@ -97,7 +97,7 @@ def _good_rows(run: Run, model: Model) -> str:
     """The new rows that break no rule, with lineage."""
     operation = _operation(run, model)
     rule = broken_rule(model, keys=model.header.kind == "upsert", deletes=operation is not None)
-    names = columns_list([*output_columns(model), *carried_columns(operation)])
+    names = columns_list([*model.outputs, *carried_columns(operation)])
     if rule.startswith("CAST(NULL"):
         return f"SELECT {names} FROM ({new_rows(model, operation)})"
     return f"SELECT {names} FROM ({new_rows(model, operation)}) WHERE {rule} IS NULL"
@@ -172,7 +172,7 @@ def _upsert(run: Run, model: Model, watermark: int) -> int:
 
 def _note_change(run: Run, model: Model, deletes: bool) -> None:
     """What the winning rows change, apart from lineage, into temp.removed and temp.added."""
-    names, key = output_columns(model), model.header.key
+    names, key = model.outputs, model.header.key
     lives = f" WHERE NOT {DELETED}" if deletes else ""
     columns, facts = columns_list([*names, *CARRIED]), columns_list(names)
     old = f"SELECT {columns} FROM temp.held t SEMI JOIN temp.wins s ON {same_key(key, 't', 's')} WHERE NOT _gone"
@@ -208,7 +208,7 @@ def _part_from_gone(database: Database, model: Model) -> None:
 
 
 def _move_to_end(database: Database, model: Model) -> None:
-    names = columns_list([*output_columns(model), *CARRIED])
+    names = columns_list([*model.outputs, *CARRIED])
     database.run(f"DELETE FROM {target(model)} t USING temp.wins s WHERE t.rowid = s.{PLACE}")
     database.run(f"INSERT INTO {target(model)} ({names}) SELECT {names} FROM temp.wins")
 
@@ -225,7 +225,7 @@ def _lie_scattered(database: Database) -> bool:
 
 def _differing_columns(database: Database, model: Model) -> list[str]:
     """The columns in which winning rows differ from those they win over: a checkpoint packs a column anew where one is set."""
-    names = [name for name in (*output_columns(model), *CARRIED) if name not in model.header.key]
+    names = [name for name in (*model.outputs, *CARRIED) if name not in model.header.key]
     differ = ", ".join(f"bool_or(s.{quoted(name)} IS DISTINCT FROM t.{quoted(name)})" for name in names)
     same = same_key(model.header.key, "t", "s")
     found = database.rows(f"SELECT {differ} FROM temp.wins s JOIN temp.held t ON {same}")[0]
@@ -233,7 +233,7 @@ def _differing_columns(database: Database, model: Model) -> list[str]:
 
 
 def _merge(model: Model, changed: list[str]) -> str:
-    names = [*output_columns(model), *CARRIED]
+    names = [*model.outputs, *CARRIED]
     changes = ", ".join(f"{quoted(name)} = s.{quoted(name)}" for name in changed)
     update = f"WHEN MATCHED THEN UPDATE SET {changes} " if changes else ""
     same = f"t.rowid = s.{PLACE}" if has_places(model) else same_key(model.header.key, "t", "s")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pipeline.project.model import Model
-from pipeline.project.narrow import DELETED, new_rows, output_columns
+from pipeline.project.narrow import DELETED, new_rows
 from pipeline.sql import columns_list, quoted, table_name
 from pipeline.steps.context import Run
 from pipeline.steps.kinds.common import (
@@ -117,7 +117,7 @@ def _first_start(database: Database) -> str | None:
 
 def _then(run: Run, model: Model, since: str) -> str:
     """A SELECT of what the touched keys were just before `since`, from temp.stale, as rows of the model's SELECT."""
-    names = (f"valid_from AS {quoted(name)}" if name == model.header.valid_from else quoted(name) for name in output_columns(model))
+    names = (f"valid_from AS {quoted(name)}" if name == model.header.valid_from else quoted(name) for name in model.outputs)
     gone = f", false AS {DELETED}" if run.project.graph.operation(model.name) else ""
     return f"SELECT {', '.join(names)}{gone} FROM temp.stale WHERE valid_from < {since}"
 
@@ -137,7 +137,7 @@ def _good(run: Run, model: Model, only: str, since: str | None = None) -> str:
 def _versions(run: Run, model: Model, good: str) -> str:
     """A SELECT of the versions that good rows make."""
     header, operation = model.header, run.project.graph.operation(model.name)
-    names = output_columns(model)
+    names = model.outputs
     start = quoted(header.valid_from or "")
     facts = [name for name in names if name not in header.key and name != header.valid_from]
     gone = DELETED if operation else "false"

@@ -50,8 +50,7 @@ class Compared(NamedTuple):
 
 def build_view(run: Run, model: Model, state: TableState) -> Built:
     """Nothing stored: the view runs when it is read."""
-    assert model.select is not None
-    run.database.run(f"CREATE OR REPLACE VIEW {target(model)} AS {model.select.sql('duckdb')}")
+    run.database.run(f"CREATE OR REPLACE VIEW {target(model)} AS {model.said.sql}")
     state = replace(state, rows_in=0, kept=0, superseded=0, quarantined=0)
     return Built(state, 0, 0, 0, 0, True)
 
@@ -60,8 +59,7 @@ def build_full(run: Run, model: Model, state: TableState) -> Built:
     """Rebuild a table; rows that break a rule are set aside, and stay so until the next build."""
     if model.is_python:
         return _from_polars(run, model, state)
-    assert model.select is not None
-    query = model.select.sql("duckdb")
+    query = model.said.sql
     if model.header.rules or model.header.surrogate_key:
         return _through_rules(run, model, state, query)
     return _written(run, model, state, query)
@@ -234,6 +232,5 @@ def _built(model: Model, state: TableState, rows: int, rows_in: int, aside: int)
 
 
 def _from_polars(run: Run, model: Model, state: TableState) -> Built:
-    query = model.given.sql("duckdb") if model.given is not None else None
-    with function_rows(run, model, query) as file:
+    with function_rows(run, model, model.said.sql) as file:
         return _written(run, model, state, f"SELECT * FROM {file}", file=file)
