@@ -12,8 +12,8 @@ from pydantic import BaseModel
 from pipeline.metrics.families import FAMILIES
 from pipeline.project.channel import ChannelFile
 from pipeline.project.flow import FlowFile
+from pipeline.project.header import Header
 from pipeline.project.metric import MetricFile
-from pipeline.project.model import Header
 from pipeline.project.modeltest import TestFile, TestsFile
 from pipeline.project.project import ProjectFile
 from pipeline.project.promise import Deadline, TableFile

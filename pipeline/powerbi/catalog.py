@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.errors import ProjectError, UsageError
 from pipeline.powerbi.names import friendly, unique
 from pipeline.powerbi.standard import STANDARD
-from pipeline.project.model import Header, Measure
+from pipeline.project.header import Header, Measure
 from pipeline.project.project import Project
 
 _KINDS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from pipeline.warehouse.engine import without_values
 
 _OF_VALUES = ("InvalidOperationError", "ComputeError", "OutOfBoundsError")  # of Polars, when data do not fit
 _PASSED_ON = "FORMAT parquet, COMPRESSION uncompressed, DICTIONARY_SIZE_LIMIT 1"  # a file that is read once, at once
-_LARGE = 8_000_000  # bytes of input for which the engine gives up memory: blocks that it would read again
+_SMALL = 8_000_000  # bytes of touched keys' rows up to which the engine keeps its memory: it would read again what it lets go of
 _BY_THEMSELVES = 100  # keys that a function is asked for alone, to see whether others matter to them: half of those of a small table
 _LOOKED_AT = 10_000  # rows among which those keys are
 
@@ -34,9 +34,13 @@ def function_rows(run: Run, model: Model, given: str, *, narrowed: bool = False)
     try:
         inputs = [f"({given})"] if given else [table_name(name) for name in model.inputs]
         files = [_exported(run.database, rows, folder / f"{number}.parquet") for number, rows in enumerate(inputs)]
-        made = _made(run, model, files, folder / "result.parquet")
-        if model.header.kind == "incremental" and not narrowed:
-            _check_by_key(run, model, files[0], made, folder)
+        if narrowed and sum(file.stat().st_size for file in files) < _SMALL:
+            yield _made(model, files, folder)
+            return
+        with run.database.giving_way(run.project.settings.memory_limit):
+            made = _made(model, files, folder)
+            if model.header.kind == "incremental" and not narrowed:
+                _check_by_key(run.database, model, files[0], made, folder)
         yield made
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -47,10 +51,9 @@ def _exported(database: Database, rows: str, path: Path) -> Path:
     return path
 
 
-def _made(run: Run, model: Model, inputs: list[Path], result: Path) -> str:
-    large = sum(path.stat().st_size for path in inputs) > _LARGE
-    with run.database.giving_way(run.project.settings.memory_limit) if large else nullcontext():
-        _run_function(model, inputs, result)
+def _made(model: Model, inputs: list[Path], folder: Path) -> str:
+    result = folder / f"{inputs[0].stem} result.parquet"
+    _run_function(model, inputs, result)
     return _read(result)
 
 
@@ -58,19 +61,19 @@ def _read(path: Path) -> str:
     return f"read_parquet({literal(str(path))})"
 
 
-def _check_by_key(run: Run, model: Model, given: Path, made: str, folder: Path) -> None:
+def _check_by_key(database: Database, model: Model, given: Path, made: str, folder: Path) -> None:
     """Ask the function for some keys by themselves: what it makes of the touched keys must be what it makes of all.
 
     Raises PermanentError if it is not: a rank or a share of a sum is, as a table of kind full.
     """
-    database, key = run.database, model.header.key
+    key = model.header.key
     some = f"SELECT DISTINCT {columns_list(key)} FROM (FROM {made} LIMIT {_LOOKED_AT})"
     keys = database.made(f"CREATE OR REPLACE TEMP TABLE themselves AS {some}")
     half = max(1, min(_BY_THEMSELVES, keys // 2))
     database.run(f"CREATE OR REPLACE TEMP TABLE themselves AS FROM temp.themselves ORDER BY ALL LIMIT {half}")
     only = f"SEMI JOIN temp.themselves k ON {same_key(key, 'n', 'k')}"
     alone = _exported(database, f"(SELECT n.* FROM {_read(given)} n {only})", folder / "alone.parquet")
-    result = _made(run, model, [alone], folder / "alone result.parquet")
+    result = _made(model, [alone], folder)
     net = net_of(f"FROM {result}", f"SELECT n.* FROM {made} n {only}")
     if database.value(f"SELECT EXISTS ({net})"):
         raise PermanentError(
