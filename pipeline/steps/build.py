@@ -89,7 +89,7 @@ def _audited(run: Run, model: Model, state: TableState, built: Built) -> Audit |
         changed = key_condition(run, model.header.key, state.version - 1)
     forget_rows(run, model.name)
     if model.header.kind != "view":
-        profile(run, model.name, state.kept)
+        profile(run, model.name, state.version, state.kept)
     return audit(run, model.name, state.version, state.kept, changed=changed)
 
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from pipeline.clock import Clock
 from pipeline.project.project import Project
 from pipeline.results import TaskResult
+from pipeline.sql import table_name
 from pipeline.warehouse.audits import Audits
 from pipeline.warehouse.changes import Changes
 from pipeline.warehouse.database import Database
@@ -134,6 +135,16 @@ class Run:
     last: dict[str, Any] | None = None  # the last publication, as last_publication() gave it before the run
     in_a_row: bool = False
     hear: Callable[[int, TaskResult], None] = lambda run_id, task: None
+
+    def shape(self, table: str) -> dict[str, str]:
+        """Column -> type of a table, asked once for each version of it that is known."""
+        state = self.known.states.get(table) if self.known else None
+        if state is None:
+            return self.database.columns_of(table_name(table))
+        place = table, state.version
+        if place not in self.shapes:
+            self.shapes[place] = self.database.columns_of(table_name(table))
+        return self.shapes[place]
 
 
 @dataclass(frozen=True)

@@ -63,8 +63,8 @@ def write_one(run: Run, model: Model, states: dict[str, TableState], beside: Pat
     """Write a table on a connection of its own; only a view may call masking functions, which take a while to make."""
     own = replace(run, database=run.database.another(bare=model.header.kind != "view"))
     try:
-        with own.database.in_order():
-            return write_table(own, model, states, beside, run.last, at_once=at_once)
+        own.database.keep_order()
+        return write_table(own, model, states, beside, run.last, at_once=at_once)
     finally:
         own.database.close()
 

@@ -103,7 +103,7 @@ def _audited(
     forget_rows(run, source.table)
     guards = (guard,) if guard else ()
     if not again:
-        profile(run, source.table, tally.rows_out, came.condition)
+        profile(run, source.table, state.version, tally.rows_out, came.condition)
     return audit(run, source.table, state.version, state.kept, changed=None if again else came, guards=guards)
 
 

@@ -104,7 +104,7 @@ def _parts_before(run: Run, model: Model, last: dict[str, Any] | None, before: d
     """The parts of the last version, if those of the new one may be the same; else none."""
     if last is None or before is None or len(before["files"]) < 2 or before["business_key"] != model.header.key:
         return []
-    columns = run.database.columns_of(table_name(model.name))
+    columns = run.shape(model.name)
     if [column["name"] for column in before["columns"]] != list(columns) or _cut_by(before) != model.header.order[0]:
         return []
     kind = columns[model.header.order[0]]
@@ -164,7 +164,7 @@ def _place(key: str, parts: list[Part]) -> tuple[str, list[Any]]:
 def _touched_columns(run: Run, model: Model, change: Change, parts: list[Part]) -> dict[int, _Moved]:
     """As `_touched`, for one change set: what came is laid beside what went under the same key."""
     order = model.header.order
-    names = [name for name in run.database.columns_of(table_name(model.name)) if name not in order]
+    names = [name for name in run.shape(model.name) if name not in order]
     first = quoted(order[0])
     place, highs = _place(f"coalesce(came.{first}, went.{first})", parts)
     same = " AND ".join(f"came.{quoted(name)} = went.{quoted(name)}" for name in order)

@@ -16,13 +16,13 @@ _RUNS = 14  # runs of a table before anything about it can be usual
 _NUMBERS = ("INTEGER", "BIGINT", "SMALLINT", "TINYINT", "HUGEINT", "DOUBLE", "FLOAT", "DECIMAL")
 
 
-def profile(run: Run, table: str, rows: int, where: str = "") -> None:
+def profile(run: Run, table: str, version: int, rows: int, where: str = "") -> None:
     """Keep row count, null shares, distinct values, sums and age (hours) of a table; in the transaction that wrote it.
 
     `where`: of a table that only grows, the rows that came.
     """
-    layer, _, name = table.partition(".")
-    columns = {key: kind for key, kind in run.database.columns(layer, name).items() if not key.startswith("_")}
+    held_now = run.shapes[table, version] = run.database.columns_of(table_name(table))  # for all who ask for this version after it
+    columns = {key: kind for key, kind in held_now.items() if not key.startswith("_")}
     source = f"{table_name(table)} WHERE {where}" if where else table_name(table)
     wanted = [("rows", "", "count(*)"), *_measures(run, columns, rows, source)]
     found = run.database.rows(f"SELECT {', '.join(expression for _, _, expression in wanted)} FROM {source}")[0]

@@ -109,7 +109,8 @@ def _write_files(
         stamp = f"{name}.parquet/{number:04d}-{state.version}.parquet"
         if at_once == 1 or part.stands:
             return _of_part(run, model, state, part, last, beside, stamp)
-        with closing(run.database.another(bare=True)) as own, own.in_order():
+        with closing(run.database.another(bare=True)) as own:
+            own.keep_order()
             return _of_part(replace(run, database=own), model, state, part, last, beside, stamp)
 
     parts = parts_of(run, model, state, last, before)
@@ -231,7 +232,7 @@ def _check_rows(database: Database, model: Model, written: int) -> None:
 
 
 def _described(run: Run, model: Model) -> dict[str, Any]:
-    return _told(run, model, run.database.columns_of(table_name(model.name)))
+    return _told(run, model, run.shape(model.name))
 
 
 def _told(run: Run, model: Model, columns: dict[str, str]) -> dict[str, Any]:

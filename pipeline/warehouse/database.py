@@ -165,11 +165,15 @@ class Database:
     @contextmanager
     def in_order(self) -> Iterator[None]:
         """Keep the order of rows for this connection's statements inside (slower; needed for line numbers and files)."""
-        self.run("SET SESSION preserve_insertion_order = true")
+        self.keep_order()
         try:
             yield
         finally:
             self.run("SET SESSION preserve_insertion_order = false")
+
+    def keep_order(self) -> None:
+        """As `in_order`, to the end of this connection."""
+        self.run("SET SESSION preserve_insertion_order = true")
 
     @contextmanager
     def giving_way(self, limit: str, most: int | None = None) -> Iterator[None]:
