@@ -126,7 +126,13 @@ class Draft:
         """Read its SQL. Raises ProjectError with file and line."""
         from pipeline.project.select import read_select  # with the parser, 60 ms
 
-        return read_select(self.text, list(self.header.rules.items()), self.path, self.first)
+        said = read_select(self.text, list(self.header.rules.items()), self.path, self.first)
+        lacking = [name for name in self.header.key if name not in said.outputs]
+        if self.header.select is not None and self.header.kind == "incremental" and lacking and not said.has_star:
+            raise ProjectError(
+                f"the header's select: gives no column {lacking[0]}, which is in the key", where=f"{self.path}:{self.first}", do="add it"
+            )
+        return said
 
 
 def read_models(paths: Sequence[Path], folder: Path | None = None) -> list[Model]:

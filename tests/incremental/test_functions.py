@@ -76,12 +76,19 @@ def test_a_function_whose_columns_depend_on_the_rows_has_the_table_rebuilt(shop:
     assert counts(shop)["c9"] == 1
 
 
+def test_a_function_that_loses_the_key_fails_the_run(shop: Shop) -> None:
+    function(shop, "return orders.select('order_id')")
+    (error,) = [task.error for task in shop.run().tasks if task.table == "gold.counts"]
+    assert error is not None and error.endswith("counts.py: its function gives no column customer_id, which is in the key; let it keep the key.")
+
+
 @pytest.mark.parametrize(
     ("header", "arguments", "says"),
     [
         (HEADER.replace("incremental", "upsert"), "orders", r"counts\.py:\d+: a Polars model is of kind full, or of kind incremental with a select:"),
         ("description: x\nkind: incremental\nkey: [customer_id]\n", "orders", r"counts\.py:\d+: a Polars model is of kind full, or"),
         (HEADER, "orders, items", r"counts\.py:12: its function has 2 arguments, but the header's select: gives one; join the tables"),
+        (HEADER.replace("customer_id, order_id", "order_id"), "orders", r"counts\.py:2: the header's select: gives no column customer_id, which is in the key; add it"),
         (HEADER.replace("SELECT c", "SELECT (c"), "orders", r"counts\.py:8: the SQL cannot be read: "),
         (HEADER.replace("silver.orders", "silver.ordres"), "orders", r"counts\.py:8: gold\.counts reads silver\.ordres, .*did you mean silver\.orders\?"),
     ],

@@ -66,7 +66,11 @@ def _check_by_key(database: Database, model: Model, given: Path, made: str, fold
 
     Raises PermanentError if it is not: a rank or a share of a sum is, as a table of kind full.
     """
-    key = model.header.key
+    key, columns = model.header.key, database.columns_of(f"SELECT * FROM {made}")
+    if not columns.keys() >= set(key):
+        raise PermanentError(
+            f"its function gives no column {min(set(key) - columns.keys())}, which is in the key", where=str(model.path), do="let it keep the key"
+        )
     some = f"SELECT DISTINCT {columns_list(key)} FROM (FROM {made} LIMIT {_LOOKED_AT})"
     keys = database.made(f"CREATE OR REPLACE TEMP TABLE themselves AS {some}")
     half = max(1, min(_BY_THEMSELVES, keys // 2))
