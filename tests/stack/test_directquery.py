@@ -95,7 +95,7 @@ def test_the_tables_equal_gold_row_for_row(stack: Stack, tmp_path: Path) -> None
     version = stack.version()
     stack.compose("cp", f"goldfeed:/data/published/{version}", str(tmp_path / "gold"))
     tables = json.loads((tmp_path / "gold/manifest.json").read_text())["tables"]
-    assert len(tables) == 13 and tables["fact_orders"]["rows"] > 1000
+    assert len(tables) == 14 and tables["fact_orders"]["rows"] > 1000
     for name, entry in tables.items():
         names = ", ".join(column["name"] for column in entry["columns"])
         gold = duckdb.connect().execute(f"SELECT {names} FROM read_parquet('{tmp_path}/gold/{entry['file']}')").fetchall()
