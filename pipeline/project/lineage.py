@@ -189,8 +189,10 @@ def line_of_column(model: Model, name: str) -> int:
     """The line of the file on which a column of a model stands."""
     if model.is_python:
         return next(iter(model.lines.values()), 1)
+    from sqlglot import exp  # for an error alone
+
     for projection in model.select.selects:
         if projection.alias_or_name == name:
-            place = projection.args.get("alias") or next((node for node in projection.walk() if node.key == "identifier"), None)
+            place = projection.args.get("alias") or projection.find(exp.Identifier)
             return int((place.meta.get("line") if place is not None else None) or 1)
     return next(iter(model.lines.values()), 1)

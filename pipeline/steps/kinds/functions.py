@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from pipeline.warehouse.changes import net_of
 from pipeline.warehouse.database import Database
 from pipeline.warehouse.engine import without_values
 
+_Function = Callable[..., Any]  # LazyFrames -> LazyFrame
 _OF_VALUES = ("InvalidOperationError", "ComputeError", "OutOfBoundsError")  # of Polars, when data do not fit
 _PASSED_ON = "FORMAT parquet, COMPRESSION uncompressed, DICTIONARY_SIZE_LIMIT 1"  # a file that is read once, at once
 _SMALL = 8_000_000  # bytes of touched keys' rows up to which the engine keeps its memory: it would read again what it lets go of
@@ -34,13 +35,11 @@ def function_rows(run: Run, model: Model, given: str, *, narrowed: bool = False)
     try:
         inputs = [f"({given})"] if given else [table_name(name) for name in model.inputs]
         files = [_exported(run.database, rows, folder / f"{number}.parquet") for number, rows in enumerate(inputs)]
-        if narrowed and sum(file.stat().st_size for file in files) < _SMALL:
-            yield _made(model, files, folder)
-            return
-        with run.database.giving_way(run.project.settings.memory_limit):
-            made = _made(model, files, folder)
+        function, small = _function(model), narrowed and sum(file.stat().st_size for file in files) < _SMALL
+        with nullcontext() if small else run.database.giving_way(run.project.settings.memory_limit):
+            made = _made(model, function, files, folder)
             if model.header.kind == "incremental" and not narrowed:
-                _check_by_key(run.database, model, files[0], made, folder)
+                _check_by_key(run.database, model, function, files[0], made)
         yield made
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -51,9 +50,9 @@ def _exported(database: Database, rows: str, path: Path) -> Path:
     return path
 
 
-def _made(model: Model, inputs: list[Path], folder: Path) -> str:
+def _made(model: Model, function: _Function, inputs: list[Path], folder: Path) -> str:
     result = folder / f"{inputs[0].stem} result.parquet"
-    _run_function(model, inputs, result)
+    _run_function(model, function, inputs, result)
     return _read(result)
 
 
@@ -61,7 +60,7 @@ def _read(path: Path) -> str:
     return f"read_parquet({literal(str(path))})"
 
 
-def _check_by_key(database: Database, model: Model, given: Path, made: str, folder: Path) -> None:
+def _check_by_key(database: Database, model: Model, function: _Function, given: Path, made: str) -> None:
     """Ask the function for some keys by themselves: what it makes of the touched keys must be what it makes of all.
 
     Raises PermanentError if it is not: a rank or a share of a sum is, as a table of kind full.
@@ -76,8 +75,8 @@ def _check_by_key(database: Database, model: Model, given: Path, made: str, fold
     half = max(1, min(_BY_THEMSELVES, keys // 2))
     database.run(f"CREATE OR REPLACE TEMP TABLE themselves AS FROM temp.themselves ORDER BY ALL LIMIT {half}")
     only = f"SEMI JOIN temp.themselves k ON {same_key(key, 'n', 'k')}"
-    alone = _exported(database, f"(SELECT n.* FROM {_read(given)} n {only})", folder / "alone.parquet")
-    result = _made(model, [alone], folder)
+    alone = _exported(database, f"(SELECT n.* FROM {_read(given)} n {only})", given.with_name("alone.parquet"))
+    result = _made(model, function, [alone], given.parent)
     net = net_of(f"FROM {result}", f"SELECT n.* FROM {made} n {only}")
     if database.value(f"SELECT EXISTS ({net})"):
         raise PermanentError(
@@ -87,10 +86,9 @@ def _check_by_key(database: Database, model: Model, given: Path, made: str, fold
         )
 
 
-def _run_function(model: Model, inputs: list[Path], result: Path) -> None:
+def _run_function(model: Model, function: _Function, inputs: list[Path], result: Path) -> None:
     import polars  # half a second: only when a Polars model runs
 
-    function = _function(model)
     try:
         frame = function(*(polars.scan_parquet(path) for path in inputs))
         frame.sink_parquet(result, compression="uncompressed")
@@ -108,7 +106,7 @@ def _said(error: Exception) -> str:
     return without_values(text) if type(error).__name__ in _OF_VALUES else text
 
 
-def _function(model: Model) -> Callable[..., Any]:
+def _function(model: Model) -> _Function:
     spec = importlib.util.spec_from_file_location(f"goldfeed_model_{model.path.stem}", model.path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -118,5 +116,5 @@ def _function(model: Model) -> Callable[..., Any]:
         raise PermanentError(
             f"it cannot be imported: {type(error).__name__}: {first_line(error)}", where=str(model.path), do="correct it"
         ) from error
-    function: Callable[..., Any] = module.model
+    function: _Function = module.model
     return function

@@ -41,7 +41,7 @@ def build_incremental(run: Run, model: Model, state: TableState, fresh: bool, se
     if fresh or not state.version:
         built = build_full(run, model, state)
         if _is_large(run, model) and not not_incremental(model):  # or the first day would have to
-            run.draft.writer.submit(narrowing, model, {name: run.shape(name) for name in model.inputs}, _folder(run))
+            run.draft.writer.submit(narrowing, model, _shapes(run, model), _folder(run))
         return built
     try:
         found = _narrowing(run, model)
@@ -60,7 +60,7 @@ def _narrowing(run: Run, model: Model) -> Narrowing:
     reason = not_incremental(model)
     if reason:
         raise NotNarrowable(reason)
-    return narrowing(model, {name: run.shape(name) for name in model.inputs}, _folder(run))
+    return narrowing(model, _shapes(run, model), _folder(run))
 
 
 def _is_large(run: Run, model: Model) -> bool:
@@ -72,6 +72,10 @@ def _is_large(run: Run, model: Model) -> bool:
 def _folder(run: Run) -> Path:
     """Where it is kept what models show."""
     return run.project.settings.scratch / "narrowed"
+
+
+def _shapes(run: Run, model: Model) -> dict[str, dict[str, str]]:
+    return {name: run.shape(name) for name in model.inputs}
 
 
 def table_columns(database: Database, model: Model) -> dict[str, dict[str, str]]:
