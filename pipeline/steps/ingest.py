@@ -43,6 +43,7 @@ from pipeline.warehouse.ledger import (
     save_table,
     table_state,
 )
+from pipeline.warehouse.typed import reason
 
 
 def ingest(
@@ -223,8 +224,8 @@ def _write_misfits(run: Run, group: load.Group, side: Path) -> int:
         for place, rows in groupby(found, key=lambda misfit: misfit[0]):
             wanted = {line: bad for _, line, bad in rows}
             for line, raw in raw_lines(run, group.files[place], sorted(wanted)):
-                column, reason = load.reason_of(group, wanted[line])
-                writer.writerow((place, line, reason, column, raw))
+                column, why = reason(group.source, list(group.columns), wanted[line])
+                writer.writerow((place, line, why, column, raw))
     return len(found)
 
 

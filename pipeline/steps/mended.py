@@ -18,6 +18,7 @@ from pipeline.sql import columns_list, table_name
 from pipeline.steps.context import Run
 from pipeline.warehouse import load
 from pipeline.warehouse.database import Database
+from pipeline.warehouse.typed import reason
 
 Key = tuple[int, int]  # file_id, line
 
@@ -125,8 +126,8 @@ def _taken(database: Database, group: load.Group, keys: Sequence[Key]) -> list[F
     misfits = database.rows("SELECT rowid - ?, _bad FROM raw WHERE _bad IS NOT NULL ORDER BY 1", [first])
     for table in ("raw", "broken", "holes"):
         database.run(f"DROP TABLE IF EXISTS temp.{table}")
-    found = [(keys[place], *load.reason_of(group, bad)) for place, bad in misfits]
-    return [Failing(key, reason, column) for key, column, reason in found]
+    found = [(keys[place], *reason(group.source, list(group.columns), bad)) for place, bad in misfits]
+    return [Failing(key, why, column) for key, column, why in found]
 
 
 def put_in_place(

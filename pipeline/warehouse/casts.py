@@ -23,11 +23,28 @@ def given(raw: str) -> str:
     return f"nullif(trim({raw}), '')"
 
 
+def blank(raw: str) -> str:
+    """A condition: nothing is left of the text. Only what begins with a blank, or with no ASCII letter, is trimmed for it."""
+    return f"({raw} IS NULL OR (({raw} < '!' OR {raw} > '~') AND {given(raw)} IS NULL))"
+
+
 def value(raw: str, column: Column) -> str:
-    """An expression that gives the typed value of `raw` (a quoted column of text), or NULL if it does not fit."""
+    """An expression that gives the typed value of `raw` (a quoted column of text), or NULL if it does not fit.
+
+    A text that is written as the engine writes the value is known by that; any other is read by `strictly`, which gives
+    the same and costs several times as much (a third of the CPU in which order lines are read, 2026-11-28).
+    """
     if column.type in ("varchar", "text"):
         return raw
-    text = given(raw)
+    strict = strictly(given(raw), column)
+    if column.type in ("date", "timestamp"):
+        return _or_moment(raw, column, strict)
+    clear = column.is_number and column.type not in ("double", "real") and not _may_be_thousands(column)
+    return _if_its_own_writing(raw, column, strict) if clear else strict
+
+
+def strictly(text: str, column: Column) -> str:
+    """The typed value of a text without outer blanks, or NULL if it does not fit."""
     if column.type.startswith("decimal"):
         return _decimal(text, column)
     if column.type in ("double", "real"):
@@ -41,6 +58,35 @@ def value(raw: str, column: Column) -> str:
     return f"TRY_CAST({text} AS {column.type.upper()})"
 
 
+def _if_its_own_writing(raw: str, column: Column, strict: str) -> str:
+    """A text that is, letter by letter, how the engine writes its value."""
+    cast = f"TRY_CAST({raw} AS {column.type.upper()})"
+    return f"CASE WHEN CAST({cast} AS VARCHAR) = {raw} THEN {cast} ELSE {strict} END"
+
+
+def _may_be_thousands(column: Column) -> bool:
+    """Whether the engine's own writing of a number may mean another one: 1.234 with three decimals, or a thousand."""
+    return "decimal_comma" in column.format and column.type.startswith("decimal") and _scale(column) > 2
+
+
+def _scale(column: Column) -> int:
+    return int(re.findall(r"\d+", column.type)[1])
+
+
+def _or_moment(raw: str, column: Column, strict: str) -> str:
+    """A date or timestamp as ISO 8601 writes it, where no other format comes first."""
+    if not column.format and column.type == "date":
+        return f"CASE WHEN strlen({raw}) = 10 THEN {_if_its_own_writing(raw, column, strict)} ELSE {strict} END"
+    style = column.format[0] if column.format else "%Y-%m-%d %H:%M:%S"
+    if style not in ISO_FORMATS:
+        return strict
+    return f"coalesce(CASE WHEN NOT suffix({raw}, ' ') THEN {_iso(raw, style, column.type.upper())} END, {strict})"
+
+
+def _iso(text: str, style: str, kind: str) -> str:
+    return f"CASE WHEN {text} LIKE {literal(ISO_FORMATS[style])} AND {text} >= '0001' THEN TRY_CAST({text} AS {kind}) END"
+
+
 def _matched(text: str, pattern: str, result: str) -> str:
     return f"CASE WHEN regexp_full_match({text}, {literal(pattern)}) THEN {result} END"
 
@@ -51,7 +97,7 @@ def _integer(text: str, column: Column) -> str:
 
 
 def _decimal(text: str, column: Column) -> str:
-    scale = int(re.findall(r"\d+", column.type)[1])
+    scale = _scale(column)
     plain = rf"[+-]?([0-9]+(\.[0-9]{{0,{scale}}}0*)?|\.[0-9]{{1,{max(scale, 1)}}}0*)"
     clear = rf"[+-]?[0-9]+(\.[0-9]{{0,{min(scale, 2)}}})?"
     return _in_its_styles(text, column, f"TRY_CAST({text} AS {column.type.upper()})", plain, clear, scale)
@@ -114,9 +160,7 @@ def _by_formats(text: str, column: Column) -> str:
     tries = []
     for style in column.format:
         if style in ISO_FORMATS:
-            tries.append(
-                f"CASE WHEN {text} LIKE {literal(ISO_FORMATS[style])} AND {text} >= '0001' THEN TRY_CAST({text} AS {kind}) END"
-            )
+            tries.append(_iso(text, style, kind))
         else:
             tries.append(f"CAST(try_strptime({text}, {literal(style)}) AS {kind})")
     return _first(tries)

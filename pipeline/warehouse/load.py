@@ -14,10 +14,8 @@ from pipeline.landing.guard import Ready
 from pipeline.landing.rejected import look_at_refused
 from pipeline.project.source import LINEAGE, Source
 from pipeline.sql import CHECKSUM, WHOLE_ROW, columns_list, literal, quoted, table_name
-from pipeline.warehouse.casts import given, value
 from pipeline.warehouse.database import Database
-
-BLANK_KEY = 10_000
+from pipeline.warehouse.typed import typed
 
 
 @dataclass(frozen=True)
@@ -70,8 +68,10 @@ def read_group(database: Database, group: Group) -> None:
     """
     for table in ("reject_errors", "reject_scans", "raw", "broken", "holes"):
         database.run(f"DROP TABLE IF EXISTS temp.{table}")
+    limit = max(file.limit for file in group.files)
+    select = typed(group.source, group.columns, group.files[0].layout, limit, careful=group.careful)
     with database.in_order():
-        database.run(f"CREATE TEMP TABLE raw AS {_typed(group)}", [[str(file.path) for file in group.files]])
+        database.run(f"CREATE TEMP TABLE raw AS {select}", [[str(file.path) for file in group.files]])
     database.run("CREATE TEMP TABLE broken (_f INTEGER, line BIGINT, reason VARCHAR, raw VARCHAR)")
     database.run("CREATE TEMP TABLE holes (_f INTEGER, line BIGINT)")
     _read_set_aside(database, group)
@@ -102,50 +102,6 @@ def _read_rejects(database: Database, group: Group) -> None:
     database.insert_many("INSERT INTO broken SELECT * FROM", None, lost)
     gaps = [(place, line) for place, file in enumerate(group.files) for line in file.gaps]
     database.insert_many("INSERT INTO holes SELECT * FROM", None, gaps)
-
-
-def _typed(group: Group) -> str:
-    """The SELECT that reads the files as text, and casts."""
-    layout = group.files[0].layout
-    names = [f"h{number}" for number in range(layout.width)]
-    spec = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
-    values, checks = [], []
-    fields = {name: f"h{number}" for number, name in enumerate(layout.fields) if name}
-    for number, (name, kind) in enumerate(group.columns.items()):
-        column = group.source.columns.get(name)
-        raw = fields.get(name)
-        if raw is None:
-            values.append(f"CAST(NULL AS {kind}) AS {quoted(name)}")
-        else:
-            values.append(f"{value(raw, column) if column else raw} AS {quoted(name)}")
-            if column and column.on_error == "quarantine" and column.type not in ("varchar", "text"):
-                checks.append(f"WHEN {quoted(name)} IS NULL AND {given(raw)} IS NOT NULL THEN {number}")
-        if raw is not None and name in group.source.key:
-            checks.append(f"WHEN {given(raw)} IS NULL THEN {BLANK_KEY + number}")
-        elif raw is not None and column and column.not_null:
-            checks.append(f"WHEN {given(raw)} IS NULL{_unless_deleted(group, fields)} THEN {BLANK_KEY + number}")
-    # a column left out is read all the same: the reader reports broken lines only for the columns that a query reads
-    checks += [f"WHEN strlen(h{number}) > 1000000000 THEN -1" for number, name in enumerate(layout.fields) if not name]
-    inner = ", ".join([*values, "CAST(file_index AS INTEGER) AS _f", *names])
-    bad = f"CASE {' '.join(checks)} END" if checks else "NULL"
-    # staged files end their lines with LF; said so, DuckDB takes a CR inside quotes for what it is
-    end = ", new_line = '\\n'" if group.careful else ""
-    outer = f"{columns_list(group.columns)}, _f, CAST({bad} AS INTEGER) AS _bad"
-    return (
-        f"SELECT {outer} FROM (SELECT {inner} FROM read_csv(?, columns = {{{spec}}}, auto_detect = false, "
-        f"header = {'false' if group.careful else 'true'}, delim = {literal(layout.delimiter)}, quote = '\"', "
-        f"escape = '\"', nullstr = '', strict_mode = true, store_rejects = true, rejects_limit = 0, "
-        f"max_line_size = {max(file.limit for file in group.files)}{end}))"
-    )
-
-
-def _unless_deleted(group: Group, fields: dict[str, str]) -> str:
-    """A row that only takes its key away needs no other value."""
-    operation = group.source.operation
-    if operation is None or operation.column not in fields:
-        return ""
-    words = ", ".join(literal(word.strip()) for word in operation.delete)
-    return f" AND NOT coalesce(trim({fields[operation.column]}) IN ({words}), false)"
 
 
 def _read_set_aside(database: Database, group: Group) -> None:
@@ -223,18 +179,6 @@ def misfits(database: Database, group: Group) -> list[tuple[int, int, int]]:
             f"SELECT _f, _line, _bad FROM {_rows(group)} WHERE _bad IS NOT NULL ORDER BY ALL"
         )
     ]
-
-
-def reason_of(group: Group, bad: int) -> tuple[str, str]:
-    """(column, reason) of a misfit."""
-    name = list(group.columns)[bad % BLANK_KEY]
-    if bad >= BLANK_KEY:
-        return name, f"{name} is blank but {'part of the key' if name in group.source.key else 'must not be'}"
-    return name, f"{name} {_not_a(group.source.columns[name].type)}"
-
-
-def _not_a(kind: str) -> str:
-    return f"is not {'an' if kind.startswith('int') else 'a'} {kind}"
 
 
 def broken_lines(database: Database) -> int:

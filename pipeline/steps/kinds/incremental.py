@@ -30,7 +30,7 @@ from pipeline.warehouse.database import Database
 from pipeline.warehouse.ledger import TableState
 
 Versions = Mapping[str, int]
-_LARGE = 100_000  # rows of an input from which on it is read beside a full run what a model's SQL shows
+_LARGE = 1_000_000  # rows of an input from which on it is read beside a full run what a model's SQL shows (0.13 s of CPU for the shop)
 
 
 def build_incremental(run: Run, model: Model, state: TableState, fresh: bool, seen: Versions, now: Versions) -> Built:
