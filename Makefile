@@ -34,6 +34,7 @@ lint: setup  ## style, types, rooms
 
 bench: setup  ## the figures of docs/performance.md
 	$(BIN)/python -m bench.full_run --orders 200000 --orders 2000000
+	$(BIN)/python -m bench.full_run --orders 200000 --dirty 0.01
 	$(BIN)/python -m bench.one_day --orders 2000000 --orders 8000000
 	$(BIN)/python -m bench.chain
 	$(BIN)/python -m bench.service --idle 300 --flows 500

@@ -61,11 +61,11 @@ def fresh(name: str) -> Path:
     return folder
 
 
-def differing(script: Path) -> list[str]:
+def differing(script: Path, warehouse: Path) -> list[str]:
     """The tables of gold whose rows are not those of the script. Columns whose values each side gives itself are left out."""
     with duckdb.connect() as connection:
         connection.execute(f"ATTACH '{script}' AS script (READ_ONLY)")
-        connection.execute(f"ATTACH '{WORK / 'goldfeed' / 'warehouse.duckdb'}' AS ours (READ_ONLY)")
+        connection.execute(f"ATTACH '{warehouse}' AS ours (READ_ONLY)")
         connection.execute("USE ours")
         return [table for table in gold_tables(connection) if _differs(connection, table)]
 
@@ -95,7 +95,7 @@ def compare(orders: int, dirty: float, times: int) -> None:
     report("the same, kept", kept, hand)
     report("goldfeed", ours, hand)
     report("goldfeed, idle", idle, hand)
-    other = differing(WORK / "plain" / "plain.duckdb")
+    other = differing(WORK / "plain" / "plain.duckdb", WORK / "goldfeed" / "warehouse.duckdb")
     print(f"  gold: {f'the script has other rows in {len(other)} tables: ' + ', '.join(other) if other else 'both have the same rows'}", flush=True)
 
 
