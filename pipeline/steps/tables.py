@@ -54,8 +54,7 @@ def write_table(
         "bytes": sum(file["bytes"] for file in files),
         "sha256": files[0]["sha256"] if len(files) == 1 else _joint_hash(files),
         "run_id": state.run_id,
-        "input_files": _input_files(run, model, before),
-        "last_batch": run.database.value("SELECT coalesce(max(batch), 0) FROM ledger.files"),
+        **_input_files(run, model, before),
     }
 
 
@@ -251,8 +250,8 @@ def _told(run: Run, model: Model, columns: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _input_files(run: Run, model: Model, before: dict[str, Any] | None) -> list[dict[str, str]]:
-    """The files that came in since this table's last published file: what made it what it is."""
+def _input_files(run: Run, model: Model, before: dict[str, Any] | None) -> dict[str, Any]:
+    """The files that came in since this table's last published file: what made it what it is; and the last batch of all."""
     sources = [name.partition(".")[2] for name in run.project.graph.sources_of(model.name)]
-    since = int(before["last_batch"]) if before else 0
-    return [{"path": path, "sha256": sha} for path, sha in files_since(run.database, sources, since)]
+    files, last = files_since(run.database, sources, int(before["last_batch"]) if before else 0)
+    return {"input_files": [{"path": path, "sha256": sha} for path, sha in files], "last_batch": last}

@@ -10,7 +10,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from pipeline.warehouse.database import Database, Row
+from pipeline.warehouse.database import Database
 
 KEY_CHANGED = "another key"  # in place of the fingerprint of a table with tokens
 
@@ -262,12 +262,14 @@ def record_delivery(
     )
 
 
-def files_since(database: Database, sources: list[str], batch: int) -> list[Row]:
-    """(path, sha256) of the files of some sources that came after a batch, oldest first."""
-    return database.rows(
-        "SELECT path, sha256 FROM ledger.files WHERE list_contains(?, source) AND batch > ? ORDER BY batch",
+def files_since(database: Database, sources: list[str], batch: int) -> tuple[list[tuple[str, str]], int]:
+    """(path, sha256) of the files of some sources that came after a batch, oldest first; and the last batch of all sources."""
+    *files, (last, _, _) = database.rows(
+        "SELECT batch, path, sha256 FROM ledger.files WHERE list_contains(?, source) AND batch > ? "
+        "UNION ALL SELECT coalesce(max(batch), 0), NULL, NULL FROM ledger.files ORDER BY path IS NULL, batch",
         [sources, batch],
     )
+    return [(path, sha256) for _, path, sha256 in files], last
 
 
 def latest_batch(database: Database) -> int:

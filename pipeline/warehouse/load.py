@@ -124,9 +124,12 @@ def _read_set_aside(database: Database, group: Group) -> None:
 
 def read_counts(database: Database, group: Group) -> list[tuple[int, int]]:
     """(rows read, lines broken) of each file of the group."""
-    rows: dict[int, int] = dict(database.rows("SELECT _f, count(*) FROM raw GROUP BY _f"))
-    broken: dict[int, int] = dict(database.rows("SELECT _f, count(*) FROM broken GROUP BY _f"))
-    return [(rows.get(number, 0), broken.get(number, 0)) for number in range(len(group.files))]
+    counts = [[0, 0] for _ in group.files]
+    for place, broken, rows in database.rows(
+        "SELECT _f, 0, count(*) FROM raw GROUP BY _f UNION ALL SELECT _f, 1, count(*) FROM broken GROUP BY _f"
+    ):
+        counts[place][broken] = rows
+    return [(rows, broken) for rows, broken in counts]
 
 
 def number_lines(database: Database) -> None:
