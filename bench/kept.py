@@ -59,38 +59,52 @@ def archived(landing: Path, archive: Path) -> dict[str, int]:
 
 def take(connection: duckdb.DuckDBPyConnection, table: str, values: str, pattern: str, options: str, spec: str, *, lines: dict[str, int]) -> None:
     """The files of one source, each row with its file and line, what does not fit in quarantine."""
-    files = matching(lines, pattern)
-    columns = re.findall(r"'(\w+)': 'VARCHAR'", spec)
+    files, columns = matching(lines, pattern), re.findall(r"'(\w+)': 'VARCHAR'", spec)
     made = re.findall(r" AS (\w+)(?:,|$)", re.sub(r"AS (INTEGER|DECIMAL|TIMESTAMP)\b", "", values))
+    read(connection, columns, made, f"SELECT {values}, CAST(file_index AS INTEGER) AS _f, {as_struct(columns)} AS _t FROM read_csv(?, {options})", files)
+    refused(connection, files)
+    rows = numbered(connection)
+    connection.execute(f"CREATE TABLE bronze.{table} AS SELECT {', '.join(made)}, _f AS _file_id, _line, now() AS _loaded_at FROM {rows} WHERE _raw IS NULL")
+    connection.execute(f"INSERT INTO quarantine SELECT '{table}', list_extract(?, _f + 1), _line, _raw FROM {rows} WHERE _raw IS NOT NULL", [files])
+    connection.execute(f"INSERT INTO quarantine SELECT '{table}', list_extract(?, _f + 1), line, raw FROM refused", [files])
+    balanced(connection, table, files, lines)
+
+
+def read(connection: duckdb.DuckDBPyConnection, columns: list[str], made: list[str], select: str, files: list[str]) -> None:
+    """Make the table raw: the rows as they are made, in the order of their lines, and the text of those that do not fit."""
     wrong = " OR ".join(f"({name} IS NULL AND _t.{name} IS NOT NULL)" for name in made if name in columns)
+    text = f"concat_ws(',', {', '.join(f'_t.{name}' for name in columns)})"
     connection.execute("SET preserve_insertion_order = true")
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE raw AS SELECT {', '.join(made)}, _f, CASE WHEN {wrong} THEN concat_ws(',', {', '.join(f'_t.{name}' for name in columns)}) END AS _raw "
-        f"FROM (SELECT {values}, CAST(file_index AS INTEGER) AS _f, {{{', '.join(f'{name!r}: {name}' for name in columns)}}} AS _t FROM read_csv(?, {options}))",
-        [files],
-    )
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE raw AS SELECT {', '.join(made)}, _f, CASE WHEN {wrong} THEN {text} END AS _raw FROM ({select})", [files])
     connection.execute("SET preserve_insertion_order = false")
+
+
+def as_struct(columns: list[str]) -> str:
+    return f"{{{', '.join(f'{name!r}: {name}' for name in columns)}}}"
+
+
+def refused(connection: duckdb.DuckDBPyConnection, files: list[str]) -> None:
+    """Make the table refused: the lines that the reader could not read."""
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE refused AS SELECT list_position(?, file_path) - 1 AS _f, line, any_value(csv_line) AS raw "
         "FROM reject_errors e JOIN reject_scans s USING (scan_id, file_id) GROUP BY ALL",
         [files],
     )
     connection.execute("DROP TABLE reject_errors; DROP TABLE reject_scans")
+
+
+def numbered(connection: duckdb.DuckDBPyConnection) -> str:
+    """A relation: raw with the line of each row, which is its place, the header and the refused lines before it."""
+    if connection.execute("FROM refused LIMIT 1").fetchone() is None:
+        shifts = [shift for (shift,) in connection.execute("SELECT 2 - min(rowid) FROM raw GROUP BY _f ORDER BY _f").fetchall()]
+        return f"(SELECT *, rowid + list_extract({shifts}::BIGINT[], _f + 1) AS _line FROM raw)"
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE shifts AS WITH f AS (SELECT _f, min(rowid) AS base FROM raw GROUP BY _f), "
-        "r AS (SELECT _f, line - row_number() OVER w AS place, row_number() OVER w AS behind FROM refused WINDOW w AS (PARTITION BY _f ORDER BY line)) "
-        "SELECT base AS place, 2 - base AS shift FROM f UNION ALL "
-        "SELECT base + place - 1, max(2 - base + behind) FROM r JOIN f USING (_f) GROUP BY ALL"
+        "r AS (SELECT _f, line - row_number() OVER w AS place, row_number() OVER w AS behind FROM refused WINDOW w AS (PARTITION BY _f ORDER BY line)), "
+        "s AS (SELECT base AS place, 2 - base AS shift FROM f UNION ALL SELECT base + place - 1, 2 - base + behind FROM r JOIN f USING (_f)) "
+        "SELECT place, max(shift) AS shift FROM s GROUP BY place"
     )
-    placed = "(SELECT r.*, r.rowid + s.shift AS _line FROM raw r ASOF JOIN (SELECT place, max(shift) AS shift FROM shifts GROUP BY place) s ON r.rowid >= s.place)"
-    if connection.execute("FROM refused LIMIT 1").fetchone() is None:
-        bases = [shift for (shift,) in connection.execute("SELECT shift FROM shifts ORDER BY place").fetchall()]
-        placed = f"(SELECT *, rowid + list_extract({bases}::BIGINT[], _f + 1) AS _line FROM raw)"
-    names = ", ".join(made)
-    connection.execute(f"CREATE TABLE bronze.{table} AS SELECT {names}, _f AS _file_id, _line, now() AS _loaded_at FROM {placed} WHERE _raw IS NULL")
-    connection.execute(f"INSERT INTO quarantine SELECT '{table}', list_extract(?, _f + 1), _line, _raw FROM {placed} WHERE _raw IS NOT NULL", [files])
-    connection.execute(f"INSERT INTO quarantine SELECT '{table}', list_extract(?, _f + 1), line, raw FROM refused", [files])
-    balanced(connection, table, files, lines)
+    return "(SELECT r.*, r.rowid + s.shift AS _line FROM raw r ASOF JOIN shifts s ON r.rowid >= s.place)"
 
 
 def matching(lines: dict[str, int], pattern: str) -> list[str]:
