@@ -25,7 +25,7 @@ _BRONZE = re.compile(r"CREATE TABLE bronze\.(\w+) AS SELECT (.*)\nFROM read_csv\
 
 
 def main() -> None:
-    landing, work = (Path(word) for word in sys.argv[1:3])
+    landing, work = (Path(word).resolve() for word in sys.argv[1:3])
     connection = connected(work)
     connection.execute("CREATE TABLE quarantine (source VARCHAR, file VARCHAR, line BIGINT, raw VARCHAR)")
     lines = archived(landing, work / "archive")
@@ -59,7 +59,7 @@ def archived(landing: Path, archive: Path) -> dict[str, int]:
 
 def take(connection: duckdb.DuckDBPyConnection, table: str, values: str, pattern: str, options: str, spec: str, *, lines: dict[str, int]) -> None:
     """The files of one source, each row with its file and line, what does not fit in quarantine."""
-    files, columns = matching(lines, pattern), re.findall(r"'(\w+)': 'VARCHAR'", spec)
+    files, columns = sorted(lines.keys() & {str(path) for path in Path("/").glob(pattern.removeprefix("/"))}), re.findall(r"'(\w+)': 'VARCHAR'", spec)
     made = re.findall(r" AS (\w+)(?:,|$)", re.sub(r"AS (INTEGER|DECIMAL|TIMESTAMP)\b", "", values))
     read(connection, columns, made, f"SELECT {values}, CAST(file_index AS INTEGER) AS _f, {as_struct(columns)} AS _t FROM read_csv(?, {options})", files)
     refused(connection, files)
@@ -105,11 +105,6 @@ def numbered(connection: duckdb.DuckDBPyConnection) -> str:
         "SELECT place, max(shift) AS shift FROM s GROUP BY place"
     )
     return "(SELECT r.*, r.rowid + s.shift AS _line FROM raw r ASOF JOIN shifts s ON r.rowid >= s.place)"
-
-
-def matching(lines: dict[str, int], pattern: str) -> list[str]:
-    wanted = re.compile(re.escape(pattern).replace(r"\*", "[^/]*").replace(r"\[0\-9\]", "[0-9]"))
-    return sorted(path for path in lines if wanted.fullmatch(path))
 
 
 def balanced(connection: duckdb.DuckDBPyConnection, table: str, files: list[str], lines: dict[str, int]) -> None:

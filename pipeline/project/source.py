@@ -81,6 +81,11 @@ class Column(BaseModel):
         return self
 
     @property
+    def is_text(self) -> bool:
+        """Kept as it comes: every text fits."""
+        return self.type in ("varchar", "text")
+
+    @property
     def is_number(self) -> bool:
         """Integers, decimals and floats."""
         return (

@@ -75,7 +75,7 @@ def _bad(source: Source, columns: Mapping[str, str], layout: Layout, fields: Map
 
 def _misfits(source: Source, name: str, number: int, fields: Mapping[str, str]) -> Iterator[Misfit]:
     column, raw = source.columns.get(name), fields[name]
-    text = column is None or column.type in ("varchar", "text")
+    text = column is None or column.is_text
     none = f"{quoted(name)} IS NULL"
     if column and column.on_error == "quarantine" and not text:
         yield Misfit(none, f"{none} AND {given(raw)} IS NOT NULL", number)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -33,12 +32,12 @@ def ours(drops: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=["plain", "kept"])
-def script(request: pytest.FixtureRequest, drops: Path, tmp_path: Path) -> Iterator[Path]:
+def script(request: pytest.FixtureRequest, drops: Path, tmp_path: Path) -> Path:
     landing, work = shutil.copytree(drops, tmp_path / "landing"), tmp_path / "work"
     work.mkdir()
     done = subprocess.run([sys.executable, "-m", f"bench.{request.param}", landing, work], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    yield work / "plain.duckdb"
+    return work / "plain.duckdb"
 
 
 def test_the_scripts_by_hand_have_the_same_rows_of_gold(script: Path, ours: Path) -> None:
